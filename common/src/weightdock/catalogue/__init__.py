@@ -1,0 +1,130 @@
+"""Which models are mirrored: a ``models.toml`` per framework, in a folder of the framework's name.
+
+::
+
+    catalogue/
+    ├── ultralytics/models.toml   what is registered, by hand
+    ├── ultralytics/models.lock   what its origin gave, by ``make lock``
+    └── timm/…                    a third framework is a third folder
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from weightdock.artifact import Framework, ModelId, ObjectKey, file_name, object_key
+from weightdock.catalogue import lock, models_file
+from weightdock.catalogue.lock import Locked
+from weightdock.errors import ConfigurationError
+
+HOME = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model to mirror. ``asset`` is the framework's own name for it; empty where that is the obvious one.
+
+    ``locked`` is what ``models.lock`` says of it; None where it says nothing.
+    """
+
+    model: ModelId
+    extension: str
+    asset: str
+    task: str
+    description: str
+    locked: Locked | None = None
+
+    @property
+    def file_name(self) -> str:
+        """The file's name in a cache."""
+        return file_name(self.model, self.extension)
+
+    def key(self, prefix: str) -> ObjectKey:
+        """The object's key in the bucket."""
+        return object_key(prefix, self.model, self.extension)
+
+
+def frameworks(home: Path = HOME) -> tuple[Framework, ...]:
+    """Every framework that has a catalogue, sorted."""
+    return tuple(sorted(Framework(path.parent.name) for path in home.glob("*/models.toml")))
+
+
+def check_framework(framework: Framework, home: Path = HOME) -> None:
+    """Raise ConfigurationError, with the nearest names, for a framework that has no catalogue."""
+    if framework not in frameworks(home):
+        raise _unknown("framework", framework, frameworks(home))
+
+
+def load(framework: Framework, home: Path = HOME) -> tuple[ModelSpec, ...]:
+    """The models of one framework: registered by name, or locked under a registered pattern.
+
+    Raises ConfigurationError: for a malformed file with file, line and key; for a pattern without a lock.
+    """
+    check_framework(framework, home)
+    file, locked = models_file.read(framework, home), lock.read(framework, home)
+    named = {entry.name for entry in file.entries}
+    specs: dict[str, ModelSpec] = {}
+    for entry in file.entries:
+        names = [entry.name]
+        if entry.is_pattern:
+            matching = [name for name in locked if fnmatchcase(name, entry.name)]
+            if not matching:
+                raise ConfigurationError(
+                    f"the pattern {entry.name!r} of {framework} stands for no model yet",
+                    cause="patterns are expanded into models.lock, "
+                    + ("which has no such name" if locked else "and there is none"),
+                    next="make lock",
+                )
+            names = [name for name in matching if name not in named]
+        for name in names:
+            model, known = ModelId(framework, name), locked.get(name)
+            spec = ModelSpec(model, file.extension, entry.asset, entry.task, entry.description, known)
+            specs.setdefault(name, spec)
+    return tuple(specs.values())
+
+
+def reached(framework: Framework, home: Path = HOME) -> tuple[ModelSpec, ...]:
+    """The models that are registered or locked: what a lock still names is kept until it is written anew."""
+    specs = load(framework, home)
+    known, extension = {spec.model.name for spec in specs}, models_file.read(framework, home).extension
+    only_locked = [one for name, one in lock.read(framework, home).items() if name not in known]
+    return (*specs, *(ModelSpec(one.model, extension, one.asset, "", "", one) for one in only_locked))
+
+
+def select(patterns: Sequence[str] = (), chosen: Sequence[Framework] = (), home: Path = HOME) -> tuple[ModelSpec, ...]:
+    """The models that ``patterns`` name, in catalogue order; all when there are none.
+
+    A pattern is a name or a glob, with or without ``framework/``. ``chosen`` narrows to these frameworks. Raises
+    ConfigurationError, with the nearest names, for a pattern that matches nothing.
+    """
+    for framework in chosen:
+        check_framework(framework, home)
+    taken = [framework for framework in frameworks(home) if framework in chosen or not chosen]
+    specs = tuple(spec for framework in taken for spec in load(framework, home))
+    for pattern in patterns:
+        if not any(_matches(pattern, spec) for spec in specs):
+            names = [spec.model.name for spec in specs]
+            raise _unknown("model", pattern, names + [str(spec.model) for spec in specs])
+    return tuple(spec for spec in specs if not patterns or any(_matches(pattern, spec) for pattern in patterns))
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """What to try instead of ``name``: the closest of ``known``, or the first few of them."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return ", ".join(close) if close else ", ".join(known[:8])
+
+
+def _matches(pattern: str, spec: ModelSpec) -> bool:
+    return fnmatchcase(spec.model.name, pattern) or fnmatchcase(str(spec.model), pattern)
+
+
+def _unknown(kind: str, name: str, known: Sequence[str]) -> ConfigurationError:
+    return ConfigurationError(
+        f"unknown {kind} {name!r}",
+        cause=f"no {kind} of the catalogue has that name",
+        next=f"nearest names: {nearest(name, known)}",
+    )

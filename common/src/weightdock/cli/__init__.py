@@ -1,0 +1,63 @@
+"""The command line inside every image: the only place that catches errors and exits.
+
+Results go to stdout, progress and messages to stderr. The commands are in the modules beside this one.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from weightdock import __version__
+from weightdock.cli import keep, mirror, node
+from weightdock.errors import ExitCode, WeightdockError
+
+_log = logging.getLogger("weightdock")
+
+
+@click.group(
+    no_args_is_help=False,  # a missing command is an error like any other, and in the same words
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="weightdock")
+@click.option("--log-level", type=click.Choice(["info", "debug"]), default="info", help="debug shows tracebacks.")
+def cli(log_level: str) -> None:
+    """Mirror pretrained vision weights into Cloudflare R2, and fill GPU nodes from there."""
+    logging.basicConfig(format="%(message)s")
+    _log.setLevel(log_level.upper())  # ours alone: botocore's own debug lines show request headers
+
+
+for command in (mirror.upload, mirror.lock, node.fetch, keep.verify, keep.status, keep.prune):
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command, and turn every error into a message and an exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        cli.main(given, standalone_mode=False)
+    except click.exceptions.Exit as asked:
+        sys.exit(asked.exit_code)
+    except WeightdockError as error:
+        click.echo(str(error), err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "weightdock"
+        click.echo(f"error: {error.format_message()}\ncause: the command line\nnext: {command} --help", err=True)
+        sys.exit(ExitCode.USAGE)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("stopped; what was finished is kept", err=True)
+        sys.exit(130)
+    except Exception as error:  # noqa: BLE001  # the last line of defence: a message, never a traceback
+        _log.debug("the traceback:", exc_info=True)
+        click.echo(
+            f"error: something that weightdock did not expect\ncause: {type(error).__name__}: {error}\n"
+            "next: run again with `weightdock --log-level debug …`, and report what it shows",
+            err=True,
+        )
+        sys.exit(ExitCode.SOME_FAILED)
+    sys.exit(ExitCode.DONE)

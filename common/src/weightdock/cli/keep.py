@@ -1,0 +1,70 @@
+"""Commands that look after the store: verify, status, prune."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from weightdock import catalogue, report, settings
+from weightdock.cache import Cache
+from weightdock.cli import options
+from weightdock.store.r2 import R2Store
+from weightdock.upkeep import prune as pruning
+from weightdock.upkeep import status as surveying
+from weightdock.upkeep.check import Check
+
+
+@click.command(epilog=options.examples("verify", "verify --deep --model sam2_t"))
+@options.framework
+@options.model
+@click.option("--deep", is_flag=True, help="Read and hash every byte.")
+@options.json
+@options.as_events
+def verify(frameworks: tuple[str, ...], models: tuple[str, ...], deep: bool, as_json: bool, as_events: bool) -> None:
+    """Compare what the store holds with the manifest and models.lock."""
+    configured, specs = settings.load(), options.selected(frameworks, models)
+    check = Check(configured.prefix, R2Store(configured), deep, options.observer(as_events))
+    options.end(check.run(specs), as_json or as_events)
+
+
+@click.command(epilog=options.examples("status", "status --framework timm --json"))
+@options.framework
+@options.model
+@options.json
+def status(frameworks: tuple[str, ...], models: tuple[str, ...], as_json: bool) -> None:
+    """Show where each model is: lock, manifest, store, this machine's cache."""
+    configured, specs = settings.load(), options.selected(frameworks, models)
+    found = surveying.survey(specs, configured.prefix, R2Store(configured), Cache(configured.cache))
+    click.echo(surveying.to_json(found) if as_json else surveying.table(found, datetime.now(UTC)))
+
+
+@click.command(epilog=options.examples("prune", "prune --yes", "prune --uploads --grace-days 1 --yes"))
+@options.framework
+@click.option("--yes", is_flag=True, help="Remove what is listed; without it nothing is changed.")
+@click.option("--uploads", is_flag=True, help="Multipart uploads that nobody ended, in place of objects.")
+@click.option(
+    "--grace-days",
+    type=click.IntRange(0, 36_500),
+    default=7,
+    show_default=True,
+    metavar="DAYS",
+    help="Leave what is younger.",
+)
+@options.json
+def prune(frameworks: tuple[str, ...], yes: bool, uploads: bool, grace_days: int, as_json: bool) -> None:
+    """List the objects that no models.toml or models.lock names, and with --yes remove them."""
+    configured, before = settings.load(), pruning.grace(grace_days, datetime.now(UTC))
+    store, prefix, chosen = R2Store(configured), configured.prefix, options.chosen(frameworks)
+    found = [  # everywhere, before anything goes anywhere
+        pruning.find(store, prefix, framework, catalogue.reached(framework), before, uploads=uploads)
+        for framework in chosen
+    ]
+    if not uploads:
+        reports = [pruning.remove(store, prefix, one) if yes else pruning.listed(one) for one in found]
+        options.end(report.merge(reports), as_json, plan=True)
+    for one in found if yes else []:
+        pruning.abort(store, one)
+    pending = [upload for one in found for upload in one.uploads]
+    if as_json or pending:
+        click.echo(pruning.uploads_json(pending, yes) if as_json else pruning.uploads_table(pending, yes))

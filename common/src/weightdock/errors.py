@@ -1,0 +1,77 @@
+"""Everything that can go wrong, as one small class per kind.
+
+A message has three parts, because an engineer who is woken by it needs three: what happened, why, and the
+command or setting that helps. Only :mod:`weightdock.cli` (and the driver's cli) catch these and exit.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Process exit codes. The worst of a run wins, and worst is highest."""
+
+    DONE = 0
+    SOME_FAILED = 1
+    USAGE = 2
+    ORIGIN = 3
+    INTEGRITY = 4
+    STORE = 5
+    ENGINE = 6
+
+
+class WeightdockError(Exception):
+    """Base of every error that weightdock raises on purpose."""
+
+    exit_code = ExitCode.SOME_FAILED
+
+    def __init__(self, what: str, *, cause: str, next: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.cause = cause
+        self.next = next
+
+    def __str__(self) -> str:
+        return f"error: {self.what}\ncause: {self.cause}\nnext: {self.next}"
+
+
+class ConfigurationError(WeightdockError):
+    """A setting, an argument or a catalogue that cannot be used."""
+
+    exit_code = ExitCode.USAGE
+
+
+class OriginError(WeightdockError):
+    """The origin did not give the file: unreachable, unknown there, or gone."""
+
+    exit_code = ExitCode.ORIGIN
+
+
+class IntegrityError(WeightdockError):
+    """Bytes that are not what they should be, or that must not be loaded."""
+
+    exit_code = ExitCode.INTEGRITY
+
+
+class StoreError(WeightdockError):
+    """The object store refused or could not be reached, or the local disk could not take the bytes."""
+
+    exit_code = ExitCode.STORE
+
+
+class EngineError(WeightdockError):
+    """No container engine, or no right to it, or it failed."""
+
+    exit_code = ExitCode.ENGINE
+
+
+_KINDS: dict[ExitCode, type[WeightdockError]] = {
+    kind.exit_code: kind
+    for kind in (WeightdockError, ConfigurationError, OriginError, IntegrityError, StoreError, EngineError)
+}
+
+
+def of_kind(exit_code: int, what: str, *, cause: str, next: str) -> WeightdockError:
+    """The error of the kind that ``exit_code`` names: how one process hands an error to another."""
+    return _KINDS[ExitCode(exit_code)](what, cause=cause, next=next)

@@ -1,0 +1,184 @@
+"""The frameworks' loaders run in a child process that has no credentials.
+
+Foreign files are opened there, torch's memory and crashes stay there, and the parent, which holds the write keys,
+never imports a framework. Parent and child speak JSON, one object a line, over pipes; what a library prints on
+stdout goes to stderr instead.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from stat import S_ISREG
+from types import TracebackType
+from typing import IO, Any, Self
+
+from weightdock.artifact import Framework, ModelId
+from weightdock.catalogue import ModelSpec
+from weightdock.catalogue.lock import Locked
+from weightdock.errors import WeightdockError, of_kind
+from weightdock.origins import AcquiredFile, Origin
+from weightdock.origins.wire import acquired_fields, acquired_from, error_fields, locked_from, spec_from
+from weightdock.settings import Settings, inherited_environment, load
+
+_POLL_SECONDS = 0.5
+
+BytesObserver = Callable[[int], None]
+"""Hears how many bytes have arrived so far."""
+
+
+class OriginProcess:
+    """A framework's origin, run in a child. The child starts with the first request and ends with the context."""
+
+    def __init__(self, framework: Framework, settings: Settings) -> None:
+        module = importlib.import_module(f"weightdock.origins.{framework}")
+        self.endpoint: str = module.endpoint(settings)
+        self._framework = framework
+        self._caches = settings.cache / ".origin" / framework
+        self._environment: dict[str, str] = module.environment(self._caches) | settings.origins
+        self._child: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._child:
+            self._child.kill()
+            self._reap(self._child)
+
+    def acquire(self, spec: ModelSpec, into: Path, arrived: BytesObserver) -> AcquiredFile:
+        """See :meth:`weightdock.origins.Origin.acquire`. ``arrived`` hears of progress from another thread."""
+        with _watch((into, self._caches), arrived):
+            answer = self._ask("acquire", path=str(into), spec=asdict(spec))
+        return acquired_from(answer, into)
+
+    def load(self, spec: ModelSpec, path: Path) -> None:
+        """See :meth:`weightdock.origins.Origin.load`."""
+        self._ask("load", path=str(path), spec=asdict(spec))
+
+    def lock(self, spec: ModelSpec, into: Path) -> Locked:
+        """See :meth:`weightdock.origins.Origin.lock`."""
+        return locked_from(self._ask("lock", path=str(into), spec=asdict(spec))["locked"])
+
+    def names(self, pattern: str) -> tuple[str, ...]:
+        """See :meth:`weightdock.origins.Origin.names`."""
+        return tuple(map(str, self._ask("names", pattern=pattern)["names"]))
+
+    def _ask(self, what: str, **request: object) -> dict[str, Any]:
+        child = self._child = self._child or self._start()
+        assert child.stdin
+        assert child.stdout
+        try:
+            child.stdin.write(json.dumps({"do": what, **request}) + "\n")
+            child.stdin.flush()
+            line = child.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            status = self._reap(child)  # the next model gets a new child
+            raise WeightdockError(
+                f"the loader ended while it had {_subject(request)}",
+                cause=f"its process ended with status {status} (negative: killed by that signal; -9 is often memory)",
+                next="see what it printed above; give the container more memory if that was it",
+            )
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise of_kind(**answer["error"])
+        return answer
+
+    def _reap(self, child: subprocess.Popen[str]) -> int:
+        self._child = None
+        for pipe in (child.stdin, child.stdout):
+            with suppress(BrokenPipeError):  # of a request that nobody will read
+                if pipe:
+                    pipe.close()
+        return child.wait()
+
+    def _start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "weightdock.origins.child", self._framework],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=inherited_environment() | self._environment,
+        )
+
+
+@contextmanager
+def _watch(folders: tuple[Path, ...], arrived: BytesObserver) -> Iterator[None]:
+    """Tell ``arrived`` by how many bytes the folders grow: the libraries own the sockets, so their files are asked."""
+    before, stop = sum(map(_bytes_in, folders)), threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(_POLL_SECONDS):
+            arrived(max(0, sum(map(_bytes_in, folders)) - before))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join()
+
+
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    for parent, _, names in os.walk(folder):  # unlike rglob it does not mind folders that go meanwhile
+        for name in names:
+            with suppress(FileNotFoundError):
+                status = Path(parent, name).stat(follow_symlinks=False)
+                total += status.st_size if S_ISREG(status.st_mode) else 0
+    return total
+
+
+def _subject(request: Mapping[str, Any]) -> str:
+    return str(ModelId(**request["spec"]["model"])) if "spec" in request else str(request["pattern"])
+
+
+def answer(origin: Origin, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Do what one request asks."""
+    try:
+        match request["do"]:
+            case "names":
+                return {"names": origin.names(request["pattern"])}
+            case "load":
+                origin.load(spec_from(request["spec"]), Path(request["path"]))
+                return {}
+            case "lock":
+                return {"locked": asdict(origin.lock(spec_from(request["spec"]), Path(request["path"])))}
+            case _:
+                return acquired_fields(origin.acquire(spec_from(request["spec"]), Path(request["path"])))
+    except WeightdockError as error:
+        return {"error": error_fields(error)}
+
+
+def serve(origin: Origin, requests: IO[str], answers: IO[str]) -> None:
+    """Answer every request until the parent closes the pipe."""
+    for line in requests:
+        print(json.dumps(answer(origin, json.loads(line))), file=answers, flush=True)
+
+
+def main(framework: str) -> None:
+    """The child: keep the pipes for the protocol, and leave a library with none of them."""
+    requests = os.fdopen(os.dup(0), encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)  # a library that asks a question must not read a request
+    os.dup2(2, 1)  # and whatever it prints on stdout is a message
+    module = importlib.import_module(f"weightdock.origins.{framework}")
+    serve(module.origin(load(dotenv=Path(os.devnull))), requests, answers)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,56 @@
+"""The values that cross between parent and child, as JSON.
+
+What cannot be read raises KeyError, TypeError or ValueError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from weightdock.artifact import Digest, ModelId, Provenance
+from weightdock.catalogue import ModelSpec
+from weightdock.catalogue.lock import Locked
+from weightdock.errors import WeightdockError
+from weightdock.origins import AcquiredFile
+
+Fields = Mapping[str, Any]
+
+
+def spec_from(fields: Fields) -> ModelSpec:
+    """The inverse of ``asdict(spec)``."""
+    locked = fields["locked"]
+    known = None if locked is None else locked_from(locked)
+    return ModelSpec(**{**fields, "model": ModelId(**fields["model"]), "locked": known})
+
+
+def locked_from(fields: Fields) -> Locked:
+    """The inverse of ``asdict(locked)``."""
+    return Locked(**{**fields, "model": ModelId(**fields["model"]), "sha256": Digest(**fields["sha256"])})
+
+
+def acquired_from(fields: Fields, inside: Path) -> AcquiredFile:
+    """The inverse of :func:`acquired_fields`. The path must lie ``inside`` the folder that was given."""
+    path = Path(fields["path"])
+    if path.parent != inside:
+        raise ValueError(f"{path} is not in {inside}")
+    published, streamed = fields["published"], fields["streamed"]
+    return AcquiredFile(
+        path=path,
+        provenance=Provenance(**fields["provenance"]),
+        published=Digest(**published) if published else None,
+        published_bytes=fields["published_bytes"],
+        streamed=Digest(**streamed) if streamed else None,
+    )
+
+
+def acquired_fields(acquired: AcquiredFile) -> dict[str, Any]:
+    """An acquired file for the parent."""
+    return {**asdict(acquired), "path": str(acquired.path)}
+
+
+def error_fields(error: WeightdockError) -> dict[str, Any]:
+    """An error for the parent; :func:`weightdock.errors.of_kind` makes it one again."""
+    return {"exit_code": error.exit_code, "what": error.what, "cause": error.cause, "next": error.next}

@@ -1,0 +1,57 @@
+"""Text in a checkpoint that its framework acts upon: see ``[acted_on]`` in ``ultralytics.toml``."""
+
+from __future__ import annotations
+
+from weightdock.safety.allow import AllowList, Use
+from weightdock.safety.refusal import RefusalError, shown
+from weightdock.safety.values import DictBox, ListBox, Made, TupleBox
+
+_NO_TEXT = (type(None), bool, int, float, DictBox, ListBox, TupleBox)
+
+
+class ActedOn:
+    """Notes what stands under the keys that matter, and judges it when the pickle has ended and nothing changes."""
+
+    def __init__(self, allowed: AllowList) -> None:
+        self._allowed = allowed
+        self._noted: list[tuple[str, object]] = []
+
+    def note(self, key: str, value: object) -> None:
+        """A dictionary gets ``value`` under ``key``. Raises RefusalError for a key that Python itself acts upon."""
+        if key[:2] == "__":
+            # `__setstate__`, `__reduce_ex__`: set on an instance, they are called instead of its class's own.
+            raise RefusalError(f"a dictionary has the key {shown(key)}, which Python acts upon", named=True)
+        if key in self._allowed.texts or key in self._allowed.layer_keys:
+            self._noted.append((key, value))
+
+    def check(self) -> None:
+        """Raises RefusalError unless everything noted looks as it should."""
+        for key, value in self._noted:
+            if key in self._allowed.texts:
+                self._text(key, value)
+            else:
+                self._layers(key, value)
+
+    def _text(self, key: str, value: object) -> None:
+        if type(value) is str:
+            harmless = bool(self._allowed.texts[key].fullmatch(value))
+        else:
+            # Python evaluates bytes, too, and whatever else gives bytes: one of numpy's numbers does.
+            harmless = type(value) in _NO_TEXT or _is_module(value)
+        if not harmless:
+            raise RefusalError(f"{self._allowed.framework} would act upon its `{key}`: {shown(value)}", named=True)
+
+    def _layers(self, key: str, rows: object) -> None:
+        if rows is None or _is_module(rows):
+            return
+        for row in rows.items if type(rows) is ListBox else [None]:
+            layer = row.items[2] if type(row) is ListBox and len(row.items) == 4 else None
+            if type(layer) is not str or layer not in self._allowed.layers:
+                raise RefusalError(
+                    f"its `{key}` has a layer {shown(layer)}, which is not on the allow-list", named=True
+                )
+
+
+def _is_module(value: object) -> bool:
+    """A layer that has such a name in the model around it."""
+    return type(value) is Made and value.allowed.use is Use.MODULE

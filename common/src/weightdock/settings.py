@@ -1,0 +1,176 @@
+"""The only reader of the environment and of ``.env``.
+
+Everything else gets a frozen :class:`Settings`. A variable of the environment wins over the same one in ``.env``; an
+empty value counts as none, because compose passes unset variables as empty ones. Each credential may also be given as
+``NAME_FILE``, a path whose content is the value: what Docker and Swarm secrets are.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+from weightdock.errors import ConfigurationError
+
+CREDENTIALS = ("AWS_S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+OPTIONAL_CREDENTIALS = ("AWS_SESSION_TOKEN",)
+
+_HOST = re.compile(r"[A-Za-z0-9._:-]+")
+# localhost and compose's service names. A name that begins with a digit may be an address in disguise (0x7f000001).
+_PLAIN_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What opens the bucket. No secret shows in a repr, so none shows in a traceback."""
+
+    endpoint_url: str
+    access_key_id: str = field(repr=False)
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run's settings. ``missing`` names the credentials that were not given."""
+
+    bucket: str
+    prefix: str
+    cache: Path
+    github_url: str
+    hf_endpoint: str
+    missing: tuple[str, ...]
+    _credentials: Credentials | None
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """Where the origins are, as the variables that say so, for a child that reads no ``.env``."""
+        return {"WEIGHTDOCK_GITHUB_URL": self.github_url, "HF_ENDPOINT": self.hf_endpoint}
+
+    @property
+    def credentials(self) -> Credentials:
+        """The credentials. Raises ConfigurationError, naming each variable that is missing."""
+        if self._credentials is None:
+            raise ConfigurationError(
+                "R2 credentials not configured",
+                cause=f"not set, neither in the environment nor in .env: {', '.join(self.missing)}",
+                next="set them, or write .env (see .env.example); `make demo` is the way to try without an account",
+            )
+        return self._credentials
+
+
+def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) -> Settings:
+    """Read the environment and ``dotenv``. Raises ConfigurationError for values that cannot be used.
+
+    Missing credentials are no error here: what needs none (help, a cache look-up) must work without.
+    """
+    given = Variables(os.environ if environ is None else environ, dotenv)
+    found = {name: given.secret(name) for name in CREDENTIALS + OPTIONAL_CREDENTIALS}
+    missing = tuple(name for name in CREDENTIALS if not found[name])
+    endpoint = found["AWS_S3_ENDPOINT_URL"]
+    if endpoint:
+        _check_endpoint(endpoint)
+    return Settings(
+        bucket=given.plain("WEIGHTDOCK_BUCKET") or "vision-platform-prod",
+        prefix=(given.plain("WEIGHTDOCK_PREFIX") or "models/pretrained").strip("/"),
+        cache=Path(given.plain("WEIGHTDOCK_CACHE") or "/workspace/data/.cache/models"),
+        github_url=(given.plain("WEIGHTDOCK_GITHUB_URL") or "https://github.com").rstrip("/"),
+        hf_endpoint=(given.plain("HF_ENDPOINT") or "https://huggingface.co").rstrip("/"),
+        missing=missing,
+        _credentials=None
+        if missing
+        else Credentials(
+            endpoint_url=endpoint,
+            access_key_id=found["AWS_ACCESS_KEY_ID"],
+            secret_access_key=found["AWS_SECRET_ACCESS_KEY"],
+            session_token=found["AWS_SESSION_TOKEN"] or None,
+        ),
+    )
+
+
+class Variables:
+    """The environment over ``.env``, by name."""
+
+    def __init__(self, environ: Mapping[str, str], dotenv: Path) -> None:
+        self._environ = environ
+        try:
+            self._dotenv = dotenv_values(dotenv) if dotenv.is_file() else {}
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                f"{dotenv} cannot be read", cause=str(error), next="make it a readable UTF-8 file"
+            ) from error
+
+    def plain(self, name: str) -> str:
+        """The value, or an empty string."""
+        return (self._environ.get(name) or self._dotenv.get(name) or "").strip()
+
+    def secret(self, name: str) -> str:
+        """The value of ``name``, or the content of the file that ``name_FILE`` names."""
+        value, path = self.plain(name), self.plain(f"{name}_FILE")
+        if value and path:
+            raise ConfigurationError(
+                f"{name} and {name}_FILE are both set",
+                cause="one of them would silently lose",
+                next=f"unset {name} or {name}_FILE",
+            )
+        if not path:
+            return value
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                f"{name}_FILE cannot be read", cause=str(error), next=f"mend the file or the path in {name}_FILE"
+            ) from error
+
+
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """``environ`` less everything that opens a bucket: what a child that loads foreign files may see."""
+    return {name: value for name, value in environ.items() if not name.startswith("AWS_")}
+
+
+def inherited_environment() -> dict[str, str]:
+    """The environment that a child without credentials gets."""
+    return without_secrets(os.environ)
+
+
+def _check_endpoint(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise _unusable(f"it is no URL: {error}") from error
+    if parts.scheme in ("http", "https") and (not host or parts.username is not None):
+        raise _unusable("it must be a host's URL, and hold neither user nor password")
+    if parts.scheme in ("http", "https") and not _HOST.fullmatch(host):
+        raise _unusable(f"{host} is no host's name")
+    if parts.scheme in ("http", "https") and (parts.path not in ("", "/") or parts.query or parts.fragment):
+        raise _unusable("it must end after the host: the bucket is WEIGHTDOCK_BUCKET")
+    if parts.scheme != "https" and not (parts.scheme == "http" and _stays_on_this_machine(host)):
+        raise _unusable(
+            "it must begin with https:// (http:// is for loopback and compose hosts only), "
+            "or keys and weights would travel in the clear"
+        )
+
+
+def _unusable(cause: str) -> ConfigurationError:
+    return ConfigurationError(
+        "AWS_S3_ENDPOINT_URL cannot be used",
+        cause=cause,
+        next="AWS_S3_ENDPOINT_URL=https://<account id>.r2.cloudflarestorage.com",
+    )
+
+
+def _stays_on_this_machine(host: str) -> bool:
+    if _PLAIN_NAME.fullmatch(host):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,201 @@
+"""Cloudflare R2 as an :class:`weightdock.store.ObjectStore`.
+
+A small file is one conditional PUT, a larger one goes in parts (:mod:`weightdock.store.multipart`). A 412 means that
+somebody else was first: then the digests are compared.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from weightdock.artifact import Digest, ObjectKey
+from weightdock.errors import IntegrityError, StoreError
+from weightdock.settings import Settings
+from weightdock.store import BytesObserver, Document, PendingUpload, StoredObject
+from weightdock.store.bucket import ABSENT, CONFLICT, GONE, TOO_OFTEN, Bucket
+from weightdock.store.multipart import SINGLE_PUT_BYTES, Multipart
+from weightdock.store.pace import Pace
+from weightdock.store.unfinished import Unfinished
+from weightdock.verify import VerifiedFile
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
+
+_MD5 = re.compile(r"[0-9a-f]{32}")
+_READ_BYTES = 1024 * 1024
+_TRIES = 2  # an upload that is gone before it is complete is begun anew, once
+
+
+class R2Store:
+    """One bucket, and the records of unfinished uploads in the cache of ``settings``."""
+
+    def __init__(self, settings: Settings, pace: Pace | None = None) -> None:
+        """Raise ConfigurationError without credentials."""
+        self._bucket = Bucket(settings, pace)
+        self._unfinished = Unfinished(settings.cache / ".uploads", self._bucket.endpoint, self._bucket.name)
+
+    def objects(self, prefix: str) -> dict[ObjectKey, StoredObject]:
+        """See :class:`weightdock.store.ObjectStore`."""
+
+        def request() -> dict[ObjectKey, StoredObject]:
+            pages = self._bucket.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket.name, Prefix=prefix
+            )
+            entries = (entry for page in pages for entry in page.get("Contents", []))
+            return {ObjectKey(one["Key"]): _listed(one) for one in entries}
+
+        return self._bucket.ask(f"list {prefix}", request)
+
+    def head(self, key: ObjectKey) -> StoredObject | None:
+        """See :class:`weightdock.store.ObjectStore`."""
+
+        def request() -> StoredObject:
+            answer = self._bucket.client.head_object(Bucket=self._bucket.name, Key=key)
+            metadata = {name.lower(): value for name, value in answer["Metadata"].items()}  # rclone says Sha256
+            sha256 = metadata.get("sha256")
+            return StoredObject(key, answer["ContentLength"], answer["ETag"], Digest(sha256) if sha256 else None)
+
+        return self._bucket.ask_unless(ABSENT, f"show {key}", request)
+
+    def put_file(self, file: VerifiedFile, key: ObjectKey, sent: BytesObserver, replacing: str | None = None) -> bool:
+        """See :class:`weightdock.store.ObjectStore`."""
+        for _ in range(_TRIES):
+            created = self._create(file, key, sent, replacing)
+            if created or self.holds(file, key):
+                sent(file.size_bytes)
+                return created
+        raise StoreError(
+            f"the store did not keep {key}",
+            cause="its upload was ended by somebody else, or had expired, each time before it was complete",
+            next="run again; if it stays so, find out what aborts uploads in this bucket",
+        )
+
+    def holds(self, file: VerifiedFile, key: ObjectKey) -> bool:
+        """See :class:`weightdock.store.ObjectStore`. Reads the object only where it does not carry its digest."""
+        found = self.head(key)
+        if found is None:
+            return False
+        same_size = found.size_bytes == file.size_bytes
+        sha256 = same_size and (found.sha256 or self.sha256_of(key, lambda _: None))
+        if sha256 != file.sha256:
+            raise IntegrityError(
+                f"{file.model} stands in the store as something else",
+                cause=f"{key} has {f'sha256 {sha256}' if sha256 else 'another size'}, this file sha256 {file.sha256}",
+                next="nothing was overwritten; find out who put it there",
+            )
+        return True
+
+    def sha256_of(self, key: ObjectKey, received: BytesObserver) -> Digest:
+        """See :class:`weightdock.store.ObjectStore`."""
+        return self._read(key, None, received)
+
+    def read_file(self, key: ObjectKey, into: Path, received: BytesObserver) -> Digest:
+        """See :class:`weightdock.store.ObjectStore`."""
+        return self._read(key, into, received)
+
+    def read_document(self, key: ObjectKey) -> Document:
+        """See :class:`weightdock.store.ObjectStore`."""
+        from weightdock.store.refusals import damaged
+
+        def request() -> Document:
+            answer = self._bucket.client.get_object(Bucket=self._bucket.name, Key=key)
+            content = answer["Body"].read()
+            # A document was one PUT, whose ETag is its MD5: what was damaged on the way must not be merged and written.
+            etag = answer["ETag"].strip('"')
+            if _MD5.fullmatch(etag) and etag != hashlib.md5(content, usedforsecurity=False).hexdigest():
+                raise damaged(key)
+            return Document(content, answer["ETag"])
+
+        return self._bucket.ask_unless(ABSENT, f"give {key}", request) or Document(b"", None)
+
+    def write_document(self, key: ObjectKey, content: bytes, replacing: str | None) -> bool:
+        """See :class:`weightdock.store.ObjectStore`."""
+        md5 = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+        put = partial(
+            self._bucket.client.put_object,
+            Bucket=self._bucket.name,
+            Key=key,
+            Body=content,
+            ContentType="application/json",
+            ContentMD5=md5,
+        )
+
+        def conditional() -> bool:
+            put(IfNoneMatch="*") if replacing is None else put(IfMatch=replacing)
+            return True
+
+        # ABSENT: what was to be replaced is not there any more. TOO_OFTEN: somebody wrote it within this second, so
+        # what was read is stale.
+        return self._bucket.ask_unless(CONFLICT + ABSENT + TOO_OFTEN, f"take {key}", conditional) or False
+
+    def delete(self, found: StoredObject) -> bool:
+        """See :class:`weightdock.store.ObjectStore`. R2 deletes unconditionally, so this looks first."""
+        now = self.head(found.key)
+        if now is None or now.etag.strip('"') != found.etag.strip('"'):  # rclone quotes it in one of the two answers
+            return False
+        delete = partial(self._bucket.client.delete_object, Bucket=self._bucket.name, Key=found.key)
+        self._bucket.ask(f"delete {found.key}", delete)
+        return True
+
+    def pending(self, prefix: str) -> tuple[PendingUpload, ...]:
+        """See :class:`weightdock.store.ObjectStore`."""
+
+        def request() -> tuple[PendingUpload, ...]:
+            listing = self._bucket.client.get_paginator("list_multipart_uploads")
+            pages = listing.paginate(Bucket=self._bucket.name, Prefix=prefix)
+            found = [one for page in pages for one in page.get("Uploads", [])]
+            return tuple(PendingUpload(ObjectKey(one["Key"]), one["UploadId"], one["Initiated"]) for one in found)
+
+        return tuple(
+            one
+            for one in self._bucket.ask(f"list the unfinished uploads of {prefix}", request)
+            if (ours := self._unfinished.find(one.key)) is None or ours.upload_id != one.upload_id
+        )
+
+    def abort(self, upload: PendingUpload) -> None:
+        """See :class:`weightdock.store.ObjectStore`."""
+        abort = partial(self._bucket.client.abort_multipart_upload, Bucket=self._bucket.name, Key=upload.key)
+        self._bucket.ask_unless(GONE, f"abort {upload.key}", lambda: abort(UploadId=upload.upload_id))
+
+    def _create(self, file: VerifiedFile, key: ObjectKey, sent: BytesObserver, replacing: str | None) -> bool:
+        metadata = {"sha256": file.sha256.hex, "size": str(file.size_bytes)}
+        if file.size_bytes > SINGLE_PUT_BYTES:
+            return Multipart(self._bucket, self._unfinished, file, key, replacing).put(metadata, sent)
+        put = partial(self._bucket.client.put_object, Bucket=self._bucket.name, Key=key, Metadata=metadata)
+
+        def whole() -> bool:
+            # From the disk as it goes out: several at a time would be much memory. What the store compares on arrival
+            # is the body's sha256, which is part of the request's signature.
+            with file.path.open("rb") as stream:
+                put(Body=stream, IfNoneMatch="*") if replacing is None else put(Body=stream, IfMatch=replacing)
+            return True
+
+        return self._bucket.ask_unless(CONFLICT + ABSENT, f"take {key}", whole) or False
+
+    def _read(self, key: ObjectKey, into: Path | None, received: BytesObserver) -> Digest:
+        """The digest of an object, computed while its bytes stream, in bounded memory, to ``into`` or to nowhere."""
+
+        def request() -> Digest:
+            body = self._bucket.client.get_object(Bucket=self._bucket.name, Key=key)["Body"]
+            digest, buffer, count = hashlib.sha256(), bytearray(_READ_BYTES), 0
+            view = memoryview(buffer)
+            with body, into.open("wb") if into else nullcontext() as stream:
+                while length := body.readinto(buffer):  # type: ignore[arg-type]  # the stub wants a file
+                    digest.update(view[:length])
+                    if stream:
+                        stream.write(view[:length])
+                    count += length
+                    received(count)
+            return Digest(digest.hexdigest())
+
+        return self._bucket.ask(f"give {key}", request)
+
+
+def _listed(one: ObjectTypeDef) -> StoredObject:
+    return StoredObject(ObjectKey(one["Key"]), one["Size"], one["ETag"], modified=one["LastModified"])

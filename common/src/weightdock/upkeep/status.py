@@ -1,0 +1,93 @@
+"""What is where: every model with its lock, manifest, store and this machine's cache side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+from weightdock.cache import Cache
+from weightdock.catalogue import ModelSpec
+from weightdock.events import megabytes
+from weightdock.report import aligned
+from weightdock.store import ObjectStore
+from weightdock.store.holdings import Holdings
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """One model. ``size_bytes``, ``sha256``, ``licence`` and ``uploaded`` (ISO 8601, UTC) are the manifest's."""
+
+    model: str
+    task: str
+    description: str
+    locked: bool
+    in_manifest: bool
+    in_store: bool
+    in_cache: bool
+    size_bytes: int | None
+    sha256: str
+    licence: str
+    uploaded: str
+
+
+def survey(specs: Sequence[ModelSpec], prefix: str, store: ObjectStore, cache: Cache) -> tuple[ModelStatus, ...]:
+    """Ask the store once per framework, and the cache for receipts. Raises StoreError."""
+    names = dict.fromkeys(spec.model.framework for spec in specs)
+    held = {framework: Holdings.read(store, prefix, framework) for framework in names}
+    return tuple(_status(spec, prefix, held[spec.model.framework], cache) for spec in specs)
+
+
+def _status(spec: ModelSpec, prefix: str, held: Holdings, cache: Cache) -> ModelStatus:
+    entry, found = held.entries.get(spec.model.name), held.objects.get(spec.key(prefix))
+    size = entry.size_bytes if entry else (found.size_bytes if found else None)
+    return ModelStatus(
+        model=str(spec.model),
+        task=spec.task,
+        description=spec.description,
+        locked=spec.locked is not None,
+        in_manifest=entry is not None,
+        in_store=found is not None,
+        in_cache=cache.find(spec.model, spec.extension) is not None,
+        size_bytes=size,
+        sha256=entry.sha256.hex if entry else "",
+        licence=entry.provenance.licence if entry else "",
+        uploaded=entry.uploaded if entry else "",
+    )
+
+
+def to_json(statuses: Sequence[ModelStatus]) -> str:
+    """One line for machines."""
+    return json.dumps({"weightdock": SCHEMA, "event": "status", "models": [asdict(status) for status in statuses]})
+
+
+def table(statuses: Sequence[ModelStatus], now: datetime) -> str:
+    """A row per model, for people."""
+    rows: list[tuple[str, ...]] = [
+        ("MODEL", "TASK", "LOCK", "MANIFEST", "R2", "HERE", "SIZE", "SHA256", "LICENCE", "AGE")
+    ]
+    rows += [
+        (
+            one.model,
+            one.task,
+            *("yes" if there else "-" for there in (one.locked, one.in_manifest, one.in_store, one.in_cache)),
+            megabytes(one.size_bytes) if one.size_bytes is not None else "-",
+            one.sha256[:12] or "-",
+            one.licence or "-",
+            age(datetime.fromisoformat(one.uploaded), now) if one.uploaded else "-",
+        )
+        for one in statuses
+    ]
+    return aligned(rows, right=(6,))
+
+
+def age(then: datetime, now: datetime) -> str:
+    """``3 d``, ``5 h`` or ``2 min``."""
+    passed = max(now - then, timedelta())
+    if passed.days:
+        return f"{passed.days} d"
+    minutes = passed.seconds // 60
+    return f"{minutes // 60} h" if minutes >= 60 else f"{minutes} min"

@@ -1,0 +1,162 @@
+"""What is to be done, as a diff of catalogue, lock, manifest and store. Pure: this is the dry run.
+
+The pipeline executes the same plan. Nothing here asks anybody: the caller brings what the store holds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from weightdock.artifact import Framework, ModelId, ObjectKey
+from weightdock.catalogue import ModelSpec
+from weightdock.catalogue.lock import Locked
+from weightdock.errors import IntegrityError
+from weightdock.report import ModelResult, Operations, Outcome, RunReport
+from weightdock.store import StoredObject
+from weightdock.store.manifest import Entry
+from weightdock.store.multipart import put_operations
+
+_LISTED_AT_ONCE = 1000
+_FOREIGN = re.compile(r"^[^A-Za-z0-9]+|[^A-Za-z0-9._-]|(?<=.{200}).")
+
+
+class Action(StrEnum):
+    """What has to be done for a model."""
+
+    UPLOAD = "upload"
+    REPLACE = "replace"  # asked for by --force
+    ADOPT = "adopt"  # the object is there and the manifest does not say so: a run ended between the two
+    NOTHING = "nothing"
+    REFUSE = "refuse"  # what is there is not what the manifest or the lock says; `difference` has both
+
+
+_OUTCOMES = {
+    Action.UPLOAD: Outcome.PLANNED,
+    Action.REPLACE: Outcome.REPLACEABLE,
+    Action.ADOPT: Outcome.ADOPTABLE,
+    Action.NOTHING: Outcome.PRESENT,
+    Action.REFUSE: Outcome.DIFFERS,
+}
+
+
+@dataclass(frozen=True)
+class PlannedUpload:
+    """One model, its key and what has to be done.
+
+    ``entry`` is the manifest's, ``found`` the store's; None where there is none. ``difference`` is the reason of a
+    REFUSE, naming both values.
+    """
+
+    spec: ModelSpec
+    key: ObjectKey
+    action: Action
+    entry: Entry | None = None
+    found: StoredObject | None = None
+    difference: str = ""
+
+    @property
+    def size_bytes(self) -> int | None:
+        """The object's size, or what it is going to be; None while nobody knows."""
+        if self.entry:
+            return self.entry.size_bytes
+        if self.found:
+            return self.found.size_bytes
+        # Of the origin's file: what timm's becomes is larger by less than a thousandth.
+        return self.spec.locked.size_bytes if self.spec.locked else None
+
+
+def plan(
+    specs: Sequence[ModelSpec],
+    prefix: str,
+    entries: Mapping[str, Entry],
+    objects: Mapping[ObjectKey, StoredObject],
+    *,
+    force: bool = False,
+) -> tuple[PlannedUpload, ...]:
+    """Compare the models with the manifest's ``entries`` and the store's ``objects``."""
+    return tuple(_planned(spec, spec.key(prefix), entries.get(spec.model.name), objects, force) for spec in specs)
+
+
+def operations(planned: Sequence[PlannedUpload], objects: Mapping[ObjectKey, StoredObject]) -> Operations:
+    """What planning took and the uploads are going to take, retries aside."""
+    lists = max(1, -(-len(objects) // _LISTED_AT_ONCE))
+    work = [one for one in planned if one.action in (Action.UPLOAD, Action.REPLACE)]
+    puts = sum(put_operations(one.size_bytes or 0) for one in work)
+    publish = 1 if any(one.action is not Action.NOTHING for one in planned) else 0
+    heads = sum(one.action is Action.ADOPT for one in planned)
+    return Operations(class_a=lists + puts + publish, class_b=1 + publish + heads)
+
+
+def report(
+    planned: Sequence[PlannedUpload],
+    registered: Sequence[ModelSpec],
+    prefix: str,
+    objects: Mapping[ObjectKey, StoredObject],
+) -> RunReport:
+    """The plan as rows, with the objects that no ``registered`` model has."""
+    keys = {spec.key(prefix) for spec in registered}
+    framework = registered[0].model.framework
+    unknown = [unknown_row(found, framework) for key, found in sorted(objects.items()) if key not in keys]
+    return RunReport((*map(row, planned), *unknown), operations(planned, objects))
+
+
+def row(planned: PlannedUpload) -> ModelResult:
+    """The row of a model for which nothing is done: only planned, there already, or not to be touched."""
+    sha256 = planned.entry.sha256 if planned.entry else None
+    result = ModelResult(planned.spec.model, planned.key, _OUTCOMES[planned.action], planned.size_bytes, sha256)
+    if planned.action is Action.UPLOAD and planned.entry:
+        return replace(result, outcome=Outcome.MISSING)
+    if planned.action is Action.REFUSE:
+        return replace(result, error=differs(planned))
+    return result
+
+
+def differs(planned: PlannedUpload) -> IntegrityError:
+    """The error of a REFUSE."""
+    return IntegrityError(
+        f"{planned.spec.model} in the store is not what it should be",
+        cause=f"{planned.key}: {planned.difference}",
+        next="nothing was overwritten; find out who changed what, then `weightdock upload --force --model "
+        f"{planned.spec.model}` or `make lock`",
+    )
+
+
+def difference(entry: Entry, locked: Locked) -> str:
+    """How a manifest's entry differs from the lock; empty when it does not.
+
+    The lock's digest is of the origin's own file. That is what the manifest has as the origin's digest, or, where the
+    origin publishes none, the mirrored file itself.
+    """
+    if locked.sha256.hex in (entry.provenance.digest.removeprefix("sha256:"), entry.sha256.hex):
+        return ""
+    stored = entry.provenance.digest.removeprefix("sha256:") or entry.sha256.hex
+    return f"the manifest says sha256 {stored}, and models.lock says {locked.sha256}"
+
+
+def unknown_row(found: StoredObject, framework: Framework, outcome: Outcome = Outcome.UNKNOWN) -> ModelResult:
+    """The row of an object that no model has, under the nearest thing to a model's name that its key gives."""
+    name = _FOREIGN.sub("", found.key.rpartition("/")[2].rpartition(".")[0])
+    return ModelResult(ModelId(framework, name or "unnamed"), found.key, outcome, found.size_bytes)
+
+
+def _planned(
+    spec: ModelSpec,
+    key: ObjectKey,
+    entry: Entry | None,
+    objects: Mapping[ObjectKey, StoredObject],
+    force: bool,
+) -> PlannedUpload:
+    found = objects.get(key)
+    if found is None:
+        return PlannedUpload(spec, key, Action.UPLOAD, entry)
+    if force:
+        return PlannedUpload(spec, key, Action.REPLACE, None, found)
+    if entry is None:
+        return PlannedUpload(spec, key, Action.ADOPT, None, found)
+    differs = difference(entry, spec.locked) if spec.locked else ""
+    if entry.size_bytes != found.size_bytes:
+        differs = f"it has {found.size_bytes} bytes, and the manifest says {entry.size_bytes}"
+    return PlannedUpload(spec, key, Action.REFUSE if differs else Action.NOTHING, entry, found, differs)

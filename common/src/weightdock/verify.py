@@ -1,0 +1,89 @@
+"""A path and what is expected of it become a :class:`VerifiedFile`, or an error that says what differs.
+
+``upload()`` takes nothing else, so an unverified upload does not type-check.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from weightdock.artifact import Digest, ModelId, Provenance
+from weightdock.errors import IntegrityError
+from weightdock.safety import Verdict
+
+_CHUNK_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What somebody who knows says of a file. None where they say nothing."""
+
+    said_by: str
+    size_bytes: int | None = None
+    sha256: Digest | None = None
+
+
+@dataclass(frozen=True)
+class VerifiedFile:
+    """A file on this machine that is what it should be.
+
+    ``provenance`` and ``verdict``, the safety gate's, are None where a node fetched it: the uploader had them.
+    """
+
+    model: ModelId
+    path: Path
+    size_bytes: int
+    sha256: Digest
+    provenance: Provenance | None = None
+    verdict: Verdict | None = None
+
+
+def verify(
+    model: ModelId,
+    path: Path,
+    expected: Sequence[Expectation],
+    *,
+    streamed: Digest | None = None,
+    judge: Callable[[Path], Verdict] | None = None,
+    load: Callable[[Path], None] | None = None,
+    provenance: Provenance | None = None,
+) -> VerifiedFile:
+    """Check size, sha256, with ``judge`` that it may be loaded, and with ``load`` that a model comes out of it.
+
+    ``streamed`` is the digest that the writer of the file computed while writing; without it the file is read here,
+    once. Raises IntegrityError naming both values, and whatever ``judge`` and ``load`` raise; nothing opens a file
+    that ``judge`` refuses.
+    """
+    size = path.stat().st_size
+    for expectation in expected:
+        if expectation.size_bytes not in (None, size):
+            raise _differs(model, "size", f"{size} bytes", f"{expectation.size_bytes} bytes", expectation.said_by)
+    sha256 = streamed or sha256_of(path)
+    for expectation in expected:
+        if expectation.sha256 not in (None, sha256):
+            raise _differs(model, "sha256", str(sha256), str(expectation.sha256), expectation.said_by)
+    verdict = judge(path) if judge else None
+    if load:
+        load(path)
+    return VerifiedFile(model, path, size, sha256, provenance, verdict)
+
+
+def sha256_of(path: Path) -> Digest:
+    """The digest of a file, read once, in bounded memory."""
+    digest, buffer = hashlib.sha256(), bytearray(_CHUNK_BYTES)
+    view = memoryview(buffer)
+    with path.open("rb", buffering=0) as stream:
+        while count := stream.readinto(buffer):
+            digest.update(view[:count])
+    return Digest(digest.hexdigest())
+
+
+def _differs(model: ModelId, what: str, found: str, wanted: str, said_by: str) -> IntegrityError:
+    return IntegrityError(
+        f"{model} is not what it should be",
+        cause=f"its {what} is {found}, and {said_by} says {wanted}",
+        next="nothing was kept of it; run again, and if it stays so, ask the origin's owner what changed",
+    )

@@ -1,0 +1,11 @@
+"""What every test may use."""
+
+from __future__ import annotations
+
+import hypothesis
+
+pytest_plugins = ["support.servers", "support.toy", "support.r2_fixtures"]
+
+# Time on a shared machine says nothing about the code, and nothing is written into the tree.
+hypothesis.settings.register_profile("weightdock", deadline=None, database=None)
+hypothesis.settings.load_profile("weightdock")

@@ -1,0 +1,57 @@
+"""The double of R2 in front of moto, ready for a test; see :mod:`support.r2_double`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import servers
+from support.local_ca import Certificate, make_certificate
+from support.r2_bench import KEY, QUICK, Bench
+from support.r2_double import R2Double
+from support.servers import Server
+
+
+@pytest.fixture(scope="session")
+def behind_r2() -> Iterator[Server]:
+    """moto that leaves the size of parts to the double."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("S3_UPLOAD_PART_MIN_SIZE", "1")
+        command: list[str | Path] = [servers._TOOLS / "moto_server", "-H", "127.0.0.1", "-p", "0"]
+        with servers._running("moto", command) as server:
+            yield server
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """For https on 127.0.0.1."""
+    return make_certificate(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def r2(behind_r2: Server) -> Iterator[Bench]:
+    """R2 with all its rules and numbers, over http."""
+    with R2Double(behind_r2.url, [KEY]) as double:
+        yield Bench.of(double, behind_r2)
+
+
+@pytest.fixture
+def quick_r2(behind_r2: Server) -> Iterator[Bench]:
+    """R2 with small parts and any number of writes a second, over http."""
+    with R2Double(behind_r2.url, [KEY], QUICK) as double:
+        yield Bench.of(double, behind_r2)
+
+
+@pytest.fixture(params=["http", "https"])
+def either_r2(
+    request: pytest.FixtureRequest, behind_r2: Server, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Bench]:
+    """The same over http, and over https with an authority that boto3 trusts by AWS_CA_BUNDLE."""
+    secure = certificate if request.param == "https" else None
+    if secure:
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(secure.authority))
+    with R2Double(behind_r2.url, [KEY], QUICK, certificate=secure) as double:
+        authority = secure.authority if secure else None
+        yield Bench.of(double, behind_r2, authority=authority)

@@ -1,0 +1,214 @@
+"""A node: from its cache when that holds, else from the store, and never anything but what the manifest says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from support.memory_store import MemoryStore
+from support.samples import PREFIX, TOY, Row, content, digest, entry, rows, spec, tree
+from weightdock.artifact import ObjectKey
+from weightdock.cache import Cache
+from weightdock.errors import ExitCode, StoreError
+from weightdock.events import Event, Stage, State
+from weightdock.node.fill import Fill
+from weightdock.report import Outcome, RunReport
+from weightdock.store import manifest
+from weightdock.store.manifest import manifest_key
+
+NAMES = ("alpha", "beta", "gamma")
+MANIFEST = manifest_key(PREFIX, TOY)
+NOT_WHAT = "nothing was kept of it; run again, and if it stays so, ask the origin's owner what changed"
+
+
+@dataclass
+class Node:
+    """A node with an empty cache, and a store that holds three models."""
+
+    root: Path
+    store: MemoryStore = field(default_factory=MemoryStore)
+    heard: list[Event] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name in NAMES:
+            self.store.keep(spec(name).key(PREFIX), content(name))
+        manifest.publish(self.store, PREFIX, TOY, {name: entry(name) for name in NAMES})
+        self.store.requests.clear()
+
+    @property
+    def cache(self) -> Cache:
+        return Cache(self.root)
+
+    def fill(self, *names: str) -> RunReport:
+        return Fill(PREFIX, self.store, self.cache, self.heard.append).run([spec(name) for name in names or NAMES])
+
+    def weights(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in sorted((self.root / "toy").glob("*"))}
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path / "cache")
+
+
+def _row(name: str, outcome: Outcome, source: str) -> Row:
+    weights = content(name)
+    return (f"toy/{name}", spec(name).key(PREFIX), outcome, len(weights), digest(weights), source, "")
+
+
+def _fetched(name: str) -> Row:
+    return _row(name, Outcome.FETCHED, "R2 ← origin.example")
+
+
+def _cached(name: str) -> Row:
+    return _row(name, Outcome.CACHED, "local cache")
+
+
+def _failed(name: str, error: str) -> Row:
+    return (f"toy/{name}", spec(name).key(PREFIX), Outcome.FAILED, None, None, "", error)
+
+
+def _files(*names: str) -> set[str]:
+    return {f"toy/{name}.bin" for name in names} | {f".receipts/toy/{name}.bin.json" for name in names}
+
+
+def test_an_empty_node_fetches_every_model_once(node: Node) -> None:
+    report = node.fill()
+    assert rows(report) == [_fetched(name) for name in NAMES]
+    assert report.exit_code is ExitCode.DONE
+    assert node.weights() == {f"{name}.bin": content(name) for name in NAMES}
+    assert tree(node.root) == _files(*NAMES)
+    assert sorted(node.store.requests) == [
+        f"read_document {MANIFEST}",
+        *(f"read_file {spec(name).key(PREFIX)}" for name in NAMES),
+    ]
+
+
+def test_a_warm_node_asks_for_the_manifest_and_nothing_else(node: Node) -> None:
+    node.fill()
+    node.store.requests.clear()
+    assert rows(node.fill()) == [_cached(name) for name in NAMES]
+    assert node.store.requests == [f"read_document {MANIFEST}"]
+
+
+def test_only_what_was_asked_for_is_fetched(node: Node) -> None:
+    assert rows(node.fill("beta")) == [_fetched("beta")]
+    assert node.weights() == {"beta.bin": content("beta")}
+
+
+def test_a_cached_file_that_changed_is_fetched_again(node: Node) -> None:
+    node.fill()
+    (node.root / "toy" / "beta.bin").write_bytes(b"scribbled over")
+    assert rows(node.fill()) == [_cached("alpha"), _fetched("beta"), _cached("gamma")]
+    assert node.weights()["beta.bin"] == content("beta")
+
+
+def test_a_newer_object_replaces_the_cached_file(node: Node) -> None:
+    node.fill()
+    newer = entry("beta", b"newer weights")
+    node.store.keep(spec("beta").key(PREFIX), b"newer weights")
+    manifest.publish(node.store, PREFIX, TOY, {"beta": newer})
+    assert [one.outcome for one in node.fill().results] == [Outcome.CACHED, Outcome.FETCHED, Outcome.CACHED]
+    assert node.weights()["beta.bin"] == b"newer weights"
+
+
+@pytest.mark.parametrize(
+    ("corrupt", "cause"),
+    [
+        (
+            b"the weights of BETA",
+            f"its sha256 is {digest(b'the weights of BETA')}, and the manifest says {digest(content('beta'))}",
+        ),
+        (b"the weights", f"its size is 11 bytes, and the manifest says {len(content('beta'))} bytes"),
+    ],
+    ids=["other bytes", "truncated"],
+)
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_corrupt_object_is_refused_and_the_cache_keeps_what_it_had(
+    node: Node, corrupt: bytes, cause: str, warm: bool
+) -> None:
+    old = {f"{name}.bin": content(name) for name in ("alpha", "gamma")}
+    files = _files("alpha", "gamma")
+    if warm:  # an older file is there, which the manifest no longer means
+        node.store.keep(spec("beta").key(PREFIX), b"older weights")
+        manifest.publish(node.store, PREFIX, TOY, {"beta": entry("beta", b"older weights")})
+        node.fill()
+        manifest.publish(node.store, PREFIX, TOY, {"beta": entry("beta")})
+        old["beta.bin"] = b"older weights"
+        files |= _files("beta")
+    node.store.keep(spec("beta").key(PREFIX), corrupt)
+    report = node.fill()
+    assert rows(report)[1] == _failed(
+        "beta", f"error: toy/beta is not what it should be\ncause: {cause}\nnext: {NOT_WHAT}"
+    )
+    assert report.exit_code is ExitCode.INTEGRITY
+    assert (node.weights(), tree(node.root)) == (old, files)
+
+
+def test_a_model_that_the_store_does_not_have_is_named_and_the_others_are_fetched(node: Node) -> None:
+    report = node.fill("alpha", "delta", "gamma")
+    assert rows(report) == [
+        _fetched("alpha"),
+        _failed(
+            "delta",
+            "error: toy/delta is not in the store\n"
+            "cause: the manifest of toy has no entry for it\n"
+            "next: make upload/toy",
+        ),
+        _fetched("gamma"),
+    ]
+    assert report.exit_code is ExitCode.STORE
+
+
+def test_an_object_that_the_store_does_not_give_fails_alone(node: Node) -> None:
+    error = StoreError("the store did not give it", cause="it is gone", next="run again")
+    node.store.refusals[f"read_file {spec('beta').key(PREFIX)}"] = error
+    report = node.fill()
+    assert rows(report) == [_fetched("alpha"), _failed("beta", str(error)), _fetched("gamma")]
+    assert tree(node.root) == _files("alpha", "gamma")
+
+
+def test_a_disk_that_does_not_take_the_file_fails_each_model_by_itself(node: Node) -> None:
+    node.root.mkdir()
+    (node.root / "toy").write_text("in the way of the framework's folder")
+    report = node.fill()
+    assert [one.outcome for one in report.results] == [Outcome.FAILED] * 3
+    assert report.exit_code in (ExitCode.USAGE, ExitCode.STORE)
+
+
+def test_a_store_without_a_manifest_has_none_of_the_models(tmp_path: Path) -> None:
+    report = Fill(PREFIX, MemoryStore(), Cache(tmp_path), list[Event]().append).run([spec("alpha")])
+    assert (report.exit_code, report.results[0].outcome) == (ExitCode.STORE, Outcome.FAILED)
+    assert tree(tmp_path) == set()
+
+
+def test_a_store_that_cannot_be_asked_ends_the_run(node: Node) -> None:
+    error = StoreError("the store did not give it", cause="it is gone", next="run again")
+    node.store.refusals[f"read_document {MANIFEST}"] = error
+    with pytest.raises(StoreError, match="the store did not give it"):
+        node.fill()
+
+
+def test_each_model_tells_its_stages_in_order(node: Node) -> None:
+    node.fill("alpha")
+    node.fill("alpha", "delta")
+    model, size = spec("alpha").model, len(content("alpha"))
+    assert [event for event in node.heard if event.model == model] == [
+        Event(model, Stage.FETCH, State.STARTED, 0, size),
+        Event(model, Stage.FETCH, State.PROGRESS, size, size),
+        Event(model, Stage.FETCH, State.DONE, size, size),
+        Event(model, Stage.FETCH, State.SKIPPED, note="in the cache"),
+    ]
+    assert [event for event in node.heard if event.model == spec("delta").model] == [
+        Event(spec("delta").model, Stage.FETCH, State.FAILED, note="toy/delta is not in the store")
+    ]
+
+
+def test_the_manifest_decides_the_extension_so_that_an_older_catalogue_still_finds_its_files(node: Node) -> None:
+    newer = replace(entry("alpha"), extension="safetensors")
+    node.store.keep(ObjectKey(f"{PREFIX}/toy/alpha.safetensors"), content("alpha"))
+    manifest.publish(node.store, PREFIX, TOY, {"alpha": newer})
+    assert node.fill("alpha").exit_code is ExitCode.DONE
+    assert node.weights() == {"alpha.safetensors": content("alpha")}

@@ -1,0 +1,279 @@
+"""The origin's process: a real child with a toy framework in it, that behaves and misbehaves."""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import signal
+import subprocess
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.samples import TOY, digest, spec
+from weightdock import settings
+from weightdock.artifact import Provenance
+from weightdock.catalogue import ModelSpec
+from weightdock.errors import ConfigurationError, ExitCode, IntegrityError, OriginError, StoreError, WeightdockError
+from weightdock.origins import AcquiredFile, child
+from weightdock.origins.child import OriginProcess
+from weightdock.settings import Settings
+
+Acquire = Callable[[ModelSpec], AcquiredFile]
+
+pytestmark = pytest.mark.usefixtures("toy_origin")
+
+
+@pytest.fixture
+def into(tmp_path: Path) -> Path:
+    folder = tmp_path / "into"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Settings:
+    return settings.load({"WEIGHTDOCK_CACHE": str(tmp_path / "cache")}, dotenv=tmp_path / ".env")
+
+
+@pytest.fixture
+def origin(configured: Settings) -> Iterator[OriginProcess]:
+    with OriginProcess(TOY, configured) as process:
+        yield process
+
+
+@pytest.fixture
+def acquire(origin: OriginProcess, into: Path) -> Acquire:
+    return lambda wanted: origin.acquire(wanted, into, lambda _: None)
+
+
+def pickled(text: str) -> bytes:
+    """A text as the toy writes it."""
+    return pickle.dumps(text, protocol=0)
+
+
+def _pid(acquired: AcquiredFile) -> int:
+    return int(acquired.provenance.revision)
+
+
+def test_an_answer_arrives_as_the_origin_gave_it(acquire: Acquire, into: Path, tmp_path: Path) -> None:
+    acquired = acquire(spec("alpha"))
+    assert acquired == AcquiredFile(
+        path=into / "alpha.bin",
+        provenance=Provenance(
+            url="https://toys.example/alpha.bin",
+            revision=acquired.provenance.revision,
+            digest="",
+            licence="MIT",
+            versions={
+                "AWS": "",
+                "missing": "AWS_S3_ENDPOINT_URL,AWS_ACCESS_KEY_ID,AWS_SECRET_ACCESS_KEY",
+                "TOY_HOME": str(tmp_path / "cache" / ".origin" / "toy"),
+            },
+        ),
+    )
+    assert (into / "alpha.bin").read_bytes() == pickled("alpha ")
+
+
+def test_what_is_known_of_a_file_arrives_too(acquire: Acquire) -> None:
+    acquired = acquire(spec("alpha", asset="knows"))
+    said = digest(pickled("alpha knows"))
+    assert (acquired.published, acquired.published_bytes, acquired.streamed) == (
+        said,
+        len(pickled("alpha knows")),
+        said,
+    )
+
+
+def test_the_framework_is_loaded_in_another_process_which_serves_every_model(acquire: Acquire) -> None:
+    pids = {_pid(acquire(spec(name))) for name in ("alpha", "beta")}
+    assert len(pids) == 1
+    assert pids != {os.getpid()}
+
+
+def test_no_child_is_started_for_nothing(configured: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: object, **__: object) -> None:
+        raise AssertionError("a child was started")
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    with OriginProcess(TOY, configured) as origin:
+        assert origin.endpoint == "https://toys.example"
+
+
+def test_the_child_ends_with_the_context(configured: Settings, into: Path) -> None:
+    with OriginProcess(TOY, configured) as origin:
+        pid = _pid(origin.acquire(spec("alpha"), into, lambda _: None))
+        os.kill(pid, 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_the_child_sees_no_variable_that_opens_a_bucket(acquire: Acquire, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY_FILE"):
+        monkeypatch.setenv(name, "https://secret.example")
+    assert acquire(spec("alpha")).provenance.versions["AWS"] == ""
+
+
+def test_the_child_does_not_read_the_credentials_from_dotenv_either(
+    acquire: Acquire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text(
+        "AWS_S3_ENDPOINT_URL=https://store.example\nAWS_ACCESS_KEY_ID=key\nAWS_SECRET_ACCESS_KEY=secret\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    missing = acquire(spec("alpha")).provenance.versions["missing"]
+    assert missing == "AWS_S3_ENDPOINT_URL,AWS_ACCESS_KEY_ID,AWS_SECRET_ACCESS_KEY"
+
+
+@pytest.mark.parametrize(
+    ("asset", "kind"),
+    [("unknown", ConfigurationError), ("refuses", OriginError), ("corrupt", IntegrityError), ("full", StoreError)],
+)
+def test_an_error_keeps_its_kind_and_its_three_parts(acquire: Acquire, asset: str, kind: type[WeightdockError]) -> None:
+    with pytest.raises(WeightdockError) as refused:
+        acquire(spec("alpha", asset=asset))
+    assert type(refused.value) is kind
+    assert str(refused.value) == f'error: the toy says no\ncause: "{asset}"\nnext: ask the toy'
+
+
+def test_after_an_error_the_same_child_serves_the_next_model(acquire: Acquire) -> None:
+    before = _pid(acquire(spec("alpha")))
+    with pytest.raises(OriginError):
+        acquire(spec("beta", asset="refuses"))
+    assert _pid(acquire(spec("gamma"))) == before
+
+
+def test_loading_answers_nothing_or_the_loaders_error(origin: OriginProcess, into: Path) -> None:
+    path = into / "alpha.bin"
+    path.write_bytes(pickled("alpha of an earlier run"))
+    origin.load(spec("alpha"), path)
+    with pytest.raises(IntegrityError) as refused:
+        origin.load(spec("beta"), path)
+    assert str(refused.value) == "error: toy/beta does not load\ncause: it names another\nnext: run again"
+
+
+@pytest.mark.parametrize(("asset", "status"), [("exits", 7), ("is killed", -9), ("raises", 1)])
+def test_a_child_that_ends_is_named_and_the_next_model_gets_a_new_one(
+    acquire: Acquire, asset: str, status: int
+) -> None:
+    before = _pid(acquire(spec("alpha")))
+    with pytest.raises(WeightdockError) as refused:
+        acquire(spec("beta", asset=asset))
+    assert refused.value.exit_code is ExitCode.SOME_FAILED
+    assert str(refused.value) == (
+        "error: the loader ended while it had toy/beta\n"
+        f"cause: its process ended with status {status} (negative: killed by that signal; -9 is often memory)\n"
+        "next: see what it printed above; give the container more memory if that was it"
+    )
+    assert _pid(acquire(spec("gamma"))) != before
+
+
+def test_a_child_that_ended_between_two_models_is_named_too(acquire: Acquire) -> None:
+    pid = _pid(acquire(spec("alpha")))
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    with pytest.raises(WeightdockError, match="the loader ended while it had toy/beta"):
+        acquire(spec("beta"))
+    assert _pid(acquire(spec("gamma"))) != pid
+
+
+def test_a_child_that_ended_leaves_no_open_pipe(configured: Settings, into: Path) -> None:
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", ResourceWarning)
+        with OriginProcess(TOY, configured) as origin, pytest.raises(WeightdockError):
+            origin.acquire(spec("alpha", asset="exits"), into, lambda _: None)
+        del origin
+        gc.collect()
+    assert [str(warning.message) for warning in warned] == []
+
+
+def test_what_a_library_prints_is_a_message_and_no_answer(
+    acquire: Acquire, into: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert acquire(spec("alpha", asset="chatty")).path == into / "alpha.bin"
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err == '{"path": "elsewhere"}\na C library prints too\n'
+
+
+@pytest.mark.timeout(10)
+def test_a_library_that_asks_a_question_gets_no_answer_and_does_not_wait_for_one(acquire: Acquire) -> None:
+    with pytest.raises(WeightdockError):
+        acquire(spec("alpha", asset="reads"))
+    assert acquire(spec("beta")).path.name == "beta.bin"
+
+
+def test_progress_is_how_much_the_folders_have_grown(
+    origin: OriginProcess, into: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "_POLL_SECONDS", 0.01)
+    caches = tmp_path / "cache" / ".origin" / "toy"
+    caches.mkdir(parents=True)
+    (caches / "of an earlier model").write_bytes(bytes(50_000))
+    heard: list[int] = []
+
+    def hear(count: int) -> None:
+        heard.append(count)
+        if count >= 1000:
+            (into / "heard").touch()
+
+    origin.acquire(spec("alpha", asset="downloads"), into, hear)
+    assert max(heard) == 1000 + len(pickled("alpha downloads"))
+    assert heard == sorted(heard)
+
+
+def test_nobody_watches_the_folders_after_the_acquisition(acquire: Acquire) -> None:
+    before = threading.enumerate()
+    acquire(spec("alpha"))
+    with pytest.raises(OriginError):
+        acquire(spec("beta", asset="refuses"))
+    assert threading.enumerate() == before
+
+
+def _stop(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.timeout(20)
+def test_an_interrupted_acquisition_does_not_wait_for_the_library(
+    origin: OriginProcess, into: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "_POLL_SECONDS", 0.01)
+    before, interrupted = signal.signal(signal.SIGUSR1, _stop), threading.Event()
+
+    def hear(count: int) -> None:
+        if count >= 1000 and not interrupted.is_set():  # the library is in the middle of it, waiting for ever
+            interrupted.set()
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    try:
+        with pytest.raises(KeyboardInterrupt), origin:
+            origin.acquire(spec("alpha", asset="downloads"), into, hear)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_files_and_folders_that_a_library_removes_meanwhile_count_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caches = tmp_path / "caches"
+    for folder in ("a", "b"):
+        (caches / folder).mkdir(parents=True)
+        (caches / folder / "weights").write_bytes(bytes(10))
+    size_of, removed = Path.stat, list[Path]()
+
+    def remove_before(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if not removed and path.parent.parent == caches:
+            other = caches / ("b" if path.parent.name == "a" else "a")
+            removed.append(other)
+            (other / "weights").unlink()
+            other.rmdir()
+        return size_of(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", remove_before)
+    assert child._bytes_in(caches) == 10
+    assert removed

@@ -1,0 +1,282 @@
+"""Pruning: what nothing reaches and is old enough goes, exactly as it was listed, and its entry before it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.memory_store import MemoryStore
+from support.samples import PREFIX, TOY, content, entry, rows, spec
+from weightdock.artifact import Framework, ObjectKey
+from weightdock.errors import ExitCode, StoreError
+from weightdock.report import Outcome
+from weightdock.store import PendingUpload, StoredObject, manifest
+from weightdock.store.manifest import manifest_key
+from weightdock.upkeep import prune
+from weightdock.upkeep.prune import Prunable
+
+NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
+BEFORE = prune.grace(7, NOW)
+OLD, YOUNG = BEFORE - timedelta(seconds=1), BEFORE + timedelta(seconds=1)
+MANIFEST = manifest_key(PREFIX, TOY)
+REFUSAL = StoreError("the store did not do it", cause="it is tired", next="run again")
+
+
+def _key(name: str) -> ObjectKey:
+    return spec(name).key(PREFIX)
+
+
+class Bench:
+    """alpha is registered and old; beta and gamma are not and as old; delta is not and young; gamma has no entry."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        manifest.publish(self.store, PREFIX, TOY, {name: entry(name) for name in ("alpha", "beta", "delta")})
+        self.store.keep(MANIFEST, self.store.contents()[MANIFEST], modified=OLD)
+        for name, modified in (("alpha", OLD), ("beta", OLD), ("gamma", OLD), ("delta", YOUNG)):
+            self.store.keep(_key(name), content(name), modified=modified)
+        self.store.requests.clear()
+
+    def find(self, before: datetime = BEFORE) -> Prunable:
+        return prune.find(self.store, PREFIX, TOY, [spec("alpha")], before)
+
+    def stored(self) -> set[str]:
+        return set(self.store.contents())
+
+    def published(self) -> set[str]:
+        return set(json.loads(self.store.contents()[MANIFEST])["models"])
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def _stored(*names: str) -> set[str]:
+    return {MANIFEST, *map(_key, names)}
+
+
+def test_what_no_model_has_and_is_old_enough_is_found_and_nothing_is_changed(bench: Bench) -> None:
+    before = bench.store.contents()
+    found = bench.find()
+    assert found.framework == TOY
+    assert [one.key for one in found.objects] == [_key("beta"), _key("gamma")]
+    assert found.entries == ("beta",)
+    assert bench.store.contents() == before
+    assert bench.store.requests == [
+        f"read_document {MANIFEST}",
+        f"objects {PREFIX}/toy/",
+        f"pending {PREFIX}/toy/",
+    ]
+
+
+def test_what_would_be_removed_is_a_row_each(bench: Bench) -> None:
+    report = prune.listed(bench.find())
+    assert rows(report) == [
+        (f"toy/{name}", _key(name), Outcome.REMOVABLE, len(content(name)), None, "", "") for name in ("beta", "gamma")
+    ]
+    assert (report.exit_code, report.has_work) == (ExitCode.DONE, False)
+    assert bench.stored() == _stored("alpha", "beta", "gamma", "delta")
+
+
+def test_what_was_listed_is_removed_and_nothing_else(bench: Bench) -> None:
+    found = bench.find()
+    assert rows(prune.remove(bench.store, PREFIX, found)) == [
+        (f"toy/{name}", _key(name), Outcome.REMOVED, len(content(name)), None, "", "") for name in ("beta", "gamma")
+    ]
+    assert (bench.stored(), bench.published()) == (_stored("alpha", "delta"), {"alpha", "delta"})
+    again = bench.find()
+    assert (again.objects, again.entries) == ((), ())
+
+
+def test_an_entry_leaves_the_manifest_before_its_object_goes(bench: Bench) -> None:
+    found = bench.find()
+    bench.store.requests.clear()
+    prune.remove(bench.store, PREFIX, found)
+    assert bench.store.requests == [
+        f"read_document {MANIFEST}",
+        f"write_document {MANIFEST}",
+        f"delete {_key('beta')}",
+        f"delete {_key('gamma')}",
+    ]
+
+
+def test_where_the_manifest_cannot_be_published_no_object_goes(bench: Bench) -> None:
+    found = bench.find()
+    bench.store.refusals[f"write_document {MANIFEST}"] = REFUSAL
+    with pytest.raises(StoreError):
+        prune.remove(bench.store, PREFIX, found)
+    assert bench.stored() == _stored("alpha", "beta", "gamma", "delta")
+    assert bench.published() == {"alpha", "beta", "delta"}
+
+
+def test_a_run_that_ends_half_way_is_finished_by_the_next(bench: Bench) -> None:
+    found = bench.find()
+    bench.store.refusals[f"delete {_key('gamma')}"] = REFUSAL
+    with pytest.raises(StoreError):
+        prune.remove(bench.store, PREFIX, found)
+    assert (bench.stored(), bench.published()) == (_stored("alpha", "gamma", "delta"), {"alpha", "delta"})
+    bench.store.refusals.clear()
+    prune.remove(bench.store, PREFIX, bench.find())
+    assert bench.stored() == _stored("alpha", "delta")
+
+
+def test_without_entries_to_drop_the_manifest_is_not_touched(bench: Bench) -> None:
+    prune.remove(bench.store, PREFIX, bench.find())
+    bench.store.keep(_key("epsilon"), b"old and unknown", modified=OLD)
+    found = bench.find()
+    bench.store.requests.clear()
+    prune.remove(bench.store, PREFIX, found)
+    assert bench.store.requests == [f"delete {_key('epsilon')}"]
+
+
+def test_where_nothing_is_in_vain_nothing_is_asked(bench: Bench) -> None:
+    nothing = bench.find(before=OLD)
+    bench.store.requests.clear()
+    assert (prune.listed(nothing).results, prune.remove(bench.store, PREFIX, nothing).results) == ((), ())
+    prune.abort(bench.store, nothing)
+    assert bench.store.requests == []
+
+
+def test_an_object_that_changed_since_it_was_listed_stays(bench: Bench) -> None:
+    found = bench.find()
+    bench.store.keep(_key("beta"), b"somebody put it there a moment ago", modified=NOW)
+    report = prune.remove(bench.store, PREFIX, found)
+    assert [(one.key, one.outcome) for one in report.results] == [
+        (_key("beta"), Outcome.DIFFERS),
+        (_key("gamma"), Outcome.REMOVED),
+    ]
+    assert bench.stored() == _stored("alpha", "beta", "delta")
+
+
+def test_an_object_that_is_gone_already_is_no_failure(bench: Bench) -> None:
+    found = bench.find()
+    bench.store.lose(_key("gamma"))
+    assert prune.remove(bench.store, PREFIX, found).exit_code is ExitCode.DONE
+    assert bench.stored() == _stored("alpha", "delta")
+
+
+def test_what_came_after_the_list_stays(bench: Bench) -> None:
+    found = bench.find()
+    bench.store.keep(_key("later"), b"nobody listed it", modified=OLD)
+    manifest.publish(bench.store, PREFIX, TOY, {"later": entry("later")})
+    prune.remove(bench.store, PREFIX, found)
+    assert (bench.stored(), bench.published()) == (_stored("alpha", "delta", "later"), {"alpha", "delta", "later"})
+
+
+def test_an_entry_that_somebody_else_adds_meanwhile_is_kept(bench: Bench) -> None:
+    found = bench.find()
+    manifest.publish(bench.store, PREFIX, TOY, {"theirs": entry("theirs")})
+    prune.remove(bench.store, PREFIX, found)
+    assert bench.published() == {"alpha", "delta", "theirs"}
+
+
+@pytest.mark.parametrize(("modified", "goes"), [(OLD, True), (BEFORE, False), (YOUNG, False), (None, False)])
+def test_what_is_younger_than_the_grace_period_or_of_no_known_age_stays(
+    bench: Bench, modified: datetime | None, goes: bool
+) -> None:
+    bench.store.keep(_key("epsilon"), b"?", modified=modified)
+    assert (_key("epsilon") in [one.key for one in bench.find().objects]) is goes
+
+
+@pytest.mark.parametrize(("days", "period"), [(7, timedelta(days=7)), (0, timedelta()), (0.5, timedelta(hours=12))])
+def test_the_grace_period_is_in_days(days: float, period: timedelta) -> None:
+    assert prune.grace(days, NOW) == NOW - period
+
+
+def test_other_frameworks_and_other_prefixes_are_not_looked_at(bench: Bench) -> None:
+    for key in (f"{PREFIX}/toys/x.bin", f"{PREFIX}/timm/x.pth", "elsewhere/toy/x.bin", f"{PREFIX}/toy.bin"):
+        bench.store.keep(ObjectKey(key), b"of somebody else", modified=OLD)
+    before = bench.stored()
+    found = bench.find()
+    assert [one.key for one in found.objects] == [_key("beta"), _key("gamma")]
+    prune.remove(bench.store, PREFIX, found)
+    assert before - bench.stored() == {_key("beta"), _key("gamma")}
+
+
+def test_every_object_that_no_model_has_goes_whatever_its_name(bench: Bench) -> None:
+    odd = [f"{PREFIX}/toy/{name}" for name in ("README", "deep/er/x.bin", "é+& x.bin", ".hidden", "alpha.bin.bak", "-")]
+    for key in odd:
+        bench.store.keep(ObjectKey(key), b"?", modified=OLD)
+    found = bench.find()
+    report = prune.remove(bench.store, PREFIX, found)
+    assert {one.key for one in report.results} == {_key("beta"), _key("gamma"), *odd}
+    assert bench.stored() == _stored("alpha", "delta")
+
+
+AGES = st.sampled_from([OLD, BEFORE, YOUNG, None])
+
+
+@given(
+    ages=st.dictionaries(st.sampled_from("abcdefgh"), AGES),
+    registered=st.sets(st.sampled_from("abcdefgh")),
+    published=st.sets(st.sampled_from("abcdefgh")),
+    meanwhile=st.sets(st.sampled_from("abcdefgh")),
+)
+def test_whatever_is_there_only_what_was_listed_goes_and_no_entry_is_left_without_its_object(
+    ages: dict[str, datetime | None], registered: set[str], published: set[str], meanwhile: set[str]
+) -> None:
+    store = MemoryStore()
+    manifest.publish(store, PREFIX, TOY, {name: entry(name) for name in published & ages.keys()})
+    for name, modified in ages.items():
+        store.keep(_key(name), content(name), modified=modified)
+    found = prune.find(store, PREFIX, TOY, [spec(name) for name in sorted(registered)], BEFORE)
+    listed = {one.key for one in prune.listed(found).results}
+    assert listed == {_key(name) for name, modified in ages.items() if name not in registered and modified == OLD}
+    for name in meanwhile:
+        store.keep(_key(name), b"put there meanwhile", modified=NOW)
+    prune.remove(store, PREFIX, found)
+    wanted = {_key(name) for name in meanwhile | ages.keys()} - (listed - {_key(name) for name in meanwhile})
+    assert set(store.contents()) - {MANIFEST} == wanted
+    left = json.loads(store.contents().get(MANIFEST, b'{"models": {}}'))["models"]
+    assert {one["key"] for one in left.values()} <= wanted
+
+
+# Uploads that nobody ended
+
+
+def _pending(name: str, begun: datetime, framework: str = "toy") -> PendingUpload:
+    return PendingUpload(ObjectKey(f"{PREFIX}/{framework}/{name}.bin"), f"upload-of-{name}", begun)
+
+
+def test_uploads_that_nobody_ended_are_found_by_age_whether_their_model_is_registered_or_not(bench: Bench) -> None:
+    old = [_pending("alpha", OLD), _pending("nobody's", OLD)]
+    others = [_pending("alpha", YOUNG), _pending("alpha", BEFORE), _pending("alpha", OLD, "toys")]
+    bench.store.unfinished = [*old, *others]
+    found = bench.find()
+    assert found.uploads == tuple(old)
+    prune.abort(bench.store, found)
+    assert bench.store.unfinished == others
+
+
+def test_removing_objects_ends_no_upload_and_ending_uploads_removes_no_object(bench: Bench) -> None:
+    bench.store.unfinished = [_pending("alpha", OLD)]
+    found = bench.find()
+    prune.abort(bench.store, found)
+    assert bench.stored() == _stored("alpha", "beta", "gamma", "delta")
+    bench.store.unfinished = [_pending("alpha", OLD)]
+    prune.remove(bench.store, PREFIX, bench.find())
+    assert bench.store.unfinished == [_pending("alpha", OLD)]
+
+
+def test_uploads_that_were_begun_after_the_list_stay(bench: Bench) -> None:
+    bench.store.unfinished = [_pending("alpha", OLD)]
+    found = bench.find()
+    bench.store.unfinished.append(_pending("beta", OLD))
+    prune.abort(bench.store, found)
+    assert bench.store.unfinished == [_pending("beta", OLD)]
+
+
+def test_what_is_listed_is_of_one_framework(bench: Bench) -> None:
+    game = prune.find(bench.store, PREFIX, Framework("game"), [], BEFORE)
+    assert game == Prunable(Framework("game"), (), (), ())
+
+
+def test_an_object_is_removed_only_as_it_was_found(bench: Bench) -> None:
+    elsewhere = StoredObject(_key("beta"), 1, '"another version"', modified=OLD)
+    prune.remove(bench.store, PREFIX, Prunable(TOY, (elsewhere,), (), ()))
+    assert bench.stored() == _stored("alpha", "beta", "gamma", "delta")

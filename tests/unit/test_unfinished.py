@@ -1,0 +1,203 @@
+"""The records of uploads that were begun and not ended: kept, found, forgotten, and never half there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NoReturn
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.samples import tree
+from weightdock.store.unfinished import Begun, Unfinished
+
+URL, BUCKET, KEY = "https://account.r2.example", "weights", "models/pretrained/toy/alpha.bin"
+BEGUN = Begun("the-upload", "a" * 64, 200_000_000, 16_777_216, None)
+
+BEGUNS = st.builds(
+    Begun,
+    upload_id=st.text(min_size=1),
+    sha256=st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
+    size_bytes=st.integers(min_value=0),
+    part_bytes=st.integers(min_value=1),
+    replacing=st.none() | st.text(),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / ".uploads"
+
+
+@pytest.fixture
+def records(folder: Path) -> Unfinished:
+    return Unfinished(folder, URL, BUCKET)
+
+
+def _only_file(folder: Path) -> Path:
+    [path] = folder.iterdir()
+    return path
+
+
+def test_nothing_was_begun_where_nothing_is(records: Unfinished, folder: Path) -> None:
+    assert records.find(KEY) is None
+    records.forget(KEY)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("replacing", [None, '"an-etag"'])
+def test_what_was_begun_is_found_by_the_next_run_and_forgotten_when_it_has_ended(
+    records: Unfinished, folder: Path, replacing: str | None
+) -> None:
+    begun = replace(BEGUN, replacing=replacing)
+    records.keep(KEY, begun)
+    next_run = Unfinished(folder, URL, BUCKET)
+    assert next_run.find(KEY) == begun
+    next_run.forget(KEY)
+    assert records.find(KEY) is None
+    assert tree(folder) == set()
+    next_run.forget(KEY)
+
+
+def test_what_is_begun_anew_takes_the_place_of_what_was_begun(records: Unfinished, folder: Path) -> None:
+    records.keep(KEY, BEGUN)
+    records.keep(KEY, replace(BEGUN, upload_id="another"))
+    assert records.find(KEY) == replace(BEGUN, upload_id="another")
+    assert len(tree(folder)) == 1
+
+
+@given(begun=BEGUNS, key=st.text(min_size=1))
+def test_a_record_reads_back_as_it_was_kept(begun: Begun, key: str) -> None:
+    with TemporaryDirectory() as folder:
+        records = Unfinished(Path(folder), URL, BUCKET)
+        records.keep(key, begun)
+        assert records.find(key) == begun
+
+
+@pytest.mark.parametrize(
+    ("url", "bucket", "key"),
+    [
+        ("https://another.r2.example", BUCKET, KEY),
+        (URL, "other-weights", KEY),
+        (URL, BUCKET, f"{KEY}.bak"),
+        (f"{URL}\n{BUCKET}", "", KEY),
+    ],
+    ids=["another endpoint", "another bucket", "another key", "the same text elsewhere"],
+)
+def test_a_record_is_of_one_key_in_one_bucket_at_one_endpoint(
+    records: Unfinished, folder: Path, url: str, bucket: str, key: str
+) -> None:
+    others = Unfinished(folder, url, bucket)
+    records.keep(KEY, BEGUN)
+    assert others.find(key) is None
+    others.keep(key, replace(BEGUN, upload_id="theirs"))
+    others.forget(key)
+    assert records.find(KEY) == BEGUN
+
+
+def test_a_name_on_disk_says_nothing_of_the_key_and_cannot_climb_out(records: Unfinished, folder: Path) -> None:
+    records.keep("../../../elsewhere", BEGUN)
+    assert _only_file(folder).name.removesuffix(".json").isalnum()
+    assert records.find("../../../elsewhere") == BEGUN
+
+
+def _fields(**changed: object) -> bytes:
+    return json.dumps(asdict(BEGUN) | changed).encode()
+
+
+DAMAGED = {
+    "empty": b"",
+    "cut off": _fields()[:-1],
+    "zeros, as after a power cut": bytes(100),
+    "not UTF-8": b'{"upload_id": "\xff"}',
+    "a list": b"[]",
+    "a number": b"5",
+    "null": b"null",
+    "nested without end": b"[" * 100_000,
+    "a field too few": json.dumps({"upload_id": "the-upload"}).encode(),
+    "a field too many": _fields(newer=1),
+    "an upload id that is null": _fields(upload_id=None),
+    "an upload id that is a number": _fields(upload_id=7),
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_record_that_cannot_be_read_counts_as_none_and_is_written_anew(
+    records: Unfinished, folder: Path, content: bytes
+) -> None:
+    records.keep(KEY, BEGUN)
+    _only_file(folder).write_bytes(content)
+    assert records.find(KEY) is None
+    records.keep(KEY, BEGUN)
+    assert records.find(KEY) == BEGUN
+
+
+def test_a_folder_where_the_record_belongs_counts_as_none(records: Unfinished, folder: Path) -> None:
+    records.keep(KEY, BEGUN)
+    path = _only_file(folder)
+    path.unlink()
+    path.mkdir()
+    assert records.find(KEY) is None
+
+
+def _fails(*_: object, **__: object) -> NoReturn:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("step", ["write", "rename"])
+def test_a_run_that_ends_while_it_keeps_a_record_leaves_the_one_before(
+    records: Unfinished, folder: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    records.keep(KEY, BEGUN)
+    with monkeypatch.context() as broken:
+        if step == "write":
+            broken.setattr(Path, "write_text", _fails)
+        else:
+            broken.setattr(os, "replace", _fails)
+        with pytest.raises(OSError, match="No space left"):
+            records.keep(KEY, replace(BEGUN, upload_id="another"))
+    assert records.find(KEY) == BEGUN
+    assert Unfinished(folder, URL, BUCKET).find(KEY) == BEGUN
+
+
+def test_a_record_is_complete_before_it_gets_its_name(
+    records: Unfinished, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+    rename: Callable[[Path, Path], None] = os.replace
+
+    def observed(source: Path, target: Path) -> None:
+        seen.append(json.loads(source.read_bytes()))
+        assert not target.exists()
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", observed)
+    records.keep(KEY, BEGUN)
+    assert seen == [asdict(BEGUN)]
+    assert len(tree(folder)) == 1
+
+
+def test_who_reads_while_others_write_sees_one_record_or_the_other(records: Unfinished, folder: Path) -> None:
+    begun = [replace(BEGUN, upload_id=name * 1000) for name in ("a", "b")]
+    records.keep(KEY, begun[0])
+
+    def write(one: Begun) -> None:
+        for _ in range(50):
+            Unfinished(folder, URL, BUCKET).keep(KEY, one)
+
+    with ThreadPoolExecutor(2) as pool:
+        writers = [pool.submit(write, one) for one in begun]
+        found = {records.find(KEY)}
+        while not all(writer.done() for writer in writers):
+            found.add(records.find(KEY))
+        for writer in writers:
+            writer.result()
+    assert found <= set(begun)
+    assert len(tree(folder)) == 1
