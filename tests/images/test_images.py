@@ -1,0 +1,86 @@
+"""What the images are, read off them; and small scripts that run inside them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.stand_ins import docker
+
+pytestmark = [pytest.mark.engine, pytest.mark.images]
+
+UPLOADERS = {"timm": "weightdock/timm-uploader", "ultralytics": "weightdock/ultralytics-uploader"}
+NODE = "weightdock/node"
+LIMITS = {UPLOADERS["timm"]: 800_000_000, UPLOADERS["ultralytics"]: 1_000_000_000, NODE: 220_000_000}
+INSIDE = Path(__file__).parent / "inside"
+
+
+@cache
+def inspected(image: str) -> dict[str, Any]:
+    (told,) = json.loads(docker("image", "inspect", image))
+    assert isinstance(told, dict)
+    return told
+
+
+def inside(image: str, script: str, *options: str) -> str:
+    """What a script of ``inside/`` prints when it runs in the image, without network; fails as the script fails."""
+    command = ["docker", "run", "--rm", "--network", "none", "--volume", f"{INSIDE}:/inside:ro", *options]
+    ended = subprocess.run(
+        [*command, "--entrypoint", "python3", image, f"/inside/{script}"], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout.strip()
+
+
+@pytest.mark.parametrize("image", LIMITS)
+def test_an_image_stays_under_its_limit(image: str) -> None:
+    assert inspected(image)["Size"] <= LIMITS[image]
+
+
+@pytest.mark.parametrize("image", LIMITS)
+def test_an_image_runs_as_a_user_of_a_fixed_id_and_not_as_root(image: str) -> None:
+    assert inspected(image)["Config"]["User"] == "10001:10001"
+    assert inside(image, "user.py") == "10001 10001; cache writable, programs not"
+
+
+@pytest.mark.parametrize(
+    ("image", "entrypoint"),
+    [
+        (UPLOADERS["timm"], ["weightdock", "upload", "--framework", "timm"]),
+        (UPLOADERS["ultralytics"], ["weightdock", "upload", "--framework", "ultralytics"]),
+        (NODE, ["weightdock", "fetch"]),
+    ],
+)
+def test_an_image_has_an_exec_form_entrypoint_that_options_can_follow(image: str, entrypoint: list[str]) -> None:
+    assert inspected(image)["Config"]["Entrypoint"] == entrypoint
+
+
+@pytest.mark.parametrize(
+    ("image", "installed"),
+    [(UPLOADERS["timm"], "timm torch"), (UPLOADERS["ultralytics"], "torch ultralytics"), (NODE, "")],
+)
+def test_an_image_has_its_one_framework_and_a_node_has_none(image: str, installed: str) -> None:
+    assert inside(image, "frameworks.py") == installed
+
+
+@pytest.mark.parametrize("framework", UPLOADERS)
+def test_what_the_framework_saves_passes_the_gate(framework: str) -> None:
+    assert inside(UPLOADERS[framework], "check_gate.py") == f"{framework}: all pass"
+
+
+@pytest.mark.parametrize("image", LIMITS)
+def test_a_dry_run_and_a_run_with_nothing_to_do_import_no_framework(image: str) -> None:
+    assert inside(image, "nothing_to_do.py") == "no framework imported"
+
+
+@pytest.mark.parametrize("image", LIMITS)
+def test_no_layer_tells_of_the_machine_that_built_it(image: str) -> None:
+    history = docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
+    config = json.dumps(inspected(image)["Config"])
+    for word in ("http://", "https://", "file://", "SECRET", "index-url"):
+        assert word not in history + config
