@@ -1,0 +1,221 @@
+"""The driver's command line: the only place that catches and exits."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from weightdock import catalogue, report
+from weightdock.artifact import Framework
+from weightdock.errors import EngineError, ExitCode, WeightdockError
+from weightdock.report import RunReport
+from weightdock_driver import __version__, env_files, images, jobs
+from weightdock_driver.jobs import Job, Request
+from weightdock_driver.signals import Stopped
+
+_log = logging.getLogger("weightdock_driver")
+_PROGRAM = "weightdock-driver"
+
+_framework = click.option(
+    "--framework", "frameworks", multiple=True, metavar="NAME", help="Only this framework; may be given again."
+)
+_model = click.option(
+    "--model", "models", multiple=True, metavar="NAME", help="Only this model; a glob such as 'yolo11*' names several."
+)
+
+
+def _cache(default: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    return click.option(
+        "--cache",
+        default=default,
+        show_default=True,
+        metavar="VOLUME_OR_DIR",
+        help="Where files are kept: a volume's name, or a folder of the engine's host by its full path.",
+    )
+
+
+_network = click.option("--network", metavar="NAME", help="The containers' network: host, or a compose network's name.")
+_tag = click.option("--tag", default=images.LATEST, show_default=True, help="Which build of the images.")
+_json = click.option("--json", "as_json", is_flag=True, help="Write the report as one JSON line on stdout.")
+
+
+def _examples(*lines: str) -> str:
+    return "\b\nExamples:\n" + "\n".join(f"  {_PROGRAM} {line}" for line in lines)
+
+
+@click.group(
+    no_args_is_help=False,  # a missing command is an error like any other, and in the same words
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 some models failed, 2 usage or configuration, 3 origin, 4 integrity or safety, "
+    "5 store, 6 engine; the worst of a run wins.",
+)
+@click.version_option(__version__, prog_name=_PROGRAM)
+@click.option("--log-level", type=click.Choice(["info", "debug"]), default="info", help="debug shows tracebacks.")
+@click.option(
+    "--env-file",
+    "files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Take the settings from this file, and none from the environment or .env; may be given again.",
+)
+@click.pass_context
+def cli(context: click.Context, log_level: str, files: tuple[Path, ...]) -> None:
+    """Run weightdock's containers on the engine of DOCKER_HOST, of the docker context, or of this machine.
+
+    Results go to stdout, progress and messages to stderr.
+    """
+    _log.setLevel(log_level.upper())
+    context.obj = files
+
+
+@cli.command(
+    epilog=_examples("upload --dry-run", "upload --framework timm", "upload --model 'yolo11*' --json"),
+)
+@_framework
+@_model
+@click.option("--dry-run", is_flag=True, help="Show what would be uploaded, and stop.")
+@click.option("--check", is_flag=True, help="With --dry-run: exit 1 when there is something to do.")
+@click.option("--force", is_flag=True, help="Replace the one model that --model names, if it is still what was seen.")
+@_cache(jobs.CACHE_VOLUME)
+@_network
+@_tag
+@_json
+@click.pass_obj
+def upload(
+    files: Sequence[Path],
+    frameworks: Sequence[str],
+    models: Sequence[str],
+    dry_run: bool,
+    check: bool,
+    force: bool,
+    cache: str,
+    network: str | None,
+    tag: str,
+    as_json: bool,
+) -> int:
+    """Put every registered model that is missing into the store: a container per framework, side by side."""
+    given = env_files.load(files)
+    flags = [flag for flag, wanted in (("--dry-run", dry_run), ("--force", force)) if wanted]
+    work = jobs.upload(_request(frameworks, models, cache, network, tag), given, jobs.new_run(), flags)
+    _tell(jobs.announcement(work, given, "plan (nothing will be changed)" if dry_run else "upload"))
+    merged = _run(work)
+    worst = _show(merged, as_json, report.plan_table(merged) if dry_run else report.table(merged))
+    return max(worst, ExitCode.SOME_FAILED if check and merged.has_work else ExitCode.DONE)
+
+
+@cli.command(
+    epilog=_examples(
+        "bootstrap", "bootstrap --cache /workspace/data/.cache/models", "bootstrap --model timm/convnext_tiny"
+    )
+)
+@_framework
+@_model
+@_cache(jobs.NODE_VOLUME)
+@_network
+@_tag
+@_json
+@click.pass_obj
+def bootstrap(
+    files: Sequence[Path],
+    frameworks: Sequence[str],
+    models: Sequence[str],
+    cache: str,
+    network: str | None,
+    tag: str,
+    as_json: bool,
+) -> int:
+    """Fill this node's cache from the store, each file checked while it streams."""
+    given = env_files.load(files)
+    work = jobs.bootstrap(_request(frameworks, models, cache, network, tag), given, jobs.new_run())
+    _tell(jobs.announcement(work, given, "bootstrap"))
+    merged = _run(work)
+    return _show(merged, as_json, report.table(merged))
+
+
+@cli.command("images", epilog=_examples("images", "images --sizes"))
+@click.option("--sizes", is_flag=True, help="Each image's size beside its limit; exit 1 when one is larger.")
+@_tag
+def list_images(sizes: bool, tag: str) -> int:
+    """List the images that the driver runs."""
+    ours = images.registry(catalogue.frameworks())
+    if not sizes:
+        click.echo("\n".join(image.tagged(tag) for image in ours))
+        return ExitCode.DONE
+    from weightdock_driver.engine import Engine  # not needed for a list of names, and 0.2 s to import
+
+    with Engine() as engine:
+        measured = [images.Measured(image, engine.image_bytes(image.tagged(tag))) for image in ours]
+    click.echo(images.table(measured))
+    return ExitCode.SOME_FAILED if any(one.too_large for one in measured) else ExitCode.DONE
+
+
+def _request(frameworks: Sequence[str], models: Sequence[str], cache: str, network: str | None, tag: str) -> Request:
+    return Request(tuple(map(Framework, dict.fromkeys(frameworks))), tuple(models), cache, network, tag)
+
+
+def _run(work: Sequence[Job]) -> RunReport:
+    # Imported once the request is known to be good: the SDK and rich take a third of a second.
+    from weightdock_driver import display, run, verdict
+    from weightdock_driver.engine import Engine
+
+    with Engine() as engine:
+        ended = run.run(engine, work, display.for_stderr(sys.stderr))
+    for job, end in zip(work, ended, strict=True):
+        _tell(verdict.last_words(job, end))
+    return report.merge(verdict.report_of(job, end) for job, end in zip(work, ended, strict=True))
+
+
+def _show(merged: RunReport, as_json: bool, table: str) -> int:
+    click.echo(merged.to_json() if as_json else table)
+    return merged.exit_code
+
+
+def _tell(text: str) -> None:
+    if text:
+        click.echo(text, err=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command, and turn every error into a message and an exit code (128 and its number after a signal)."""
+    logging.basicConfig(format="%(name)s: %(message)s")
+    try:
+        return int(cli.main(arguments, prog_name=_PROGRAM, standalone_mode=False) or ExitCode.DONE)
+    except Stopped as stopped:
+        _tell(str(stopped))
+        return stopped.exit_code
+    except WeightdockError as error:
+        for one in (*_before(error), error):
+            _tell(str(one))
+        return error.exit_code
+    except click.ClickException as error:
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else _PROGRAM
+        _tell(f"error: {error.format_message()}\ncause: the command line\nnext: {command} --help")
+        return ExitCode.USAGE
+    except (KeyboardInterrupt, click.Abort):  # before or after the containers; while there are any, see signals
+        _tell("stopped; no container is left running")
+        return 130
+    except Exception as error:  # noqa: BLE001  # the last line of defence: a message, never a traceback
+        _log.debug("the traceback:", exc_info=True)
+        _tell(
+            f"error: something that {_PROGRAM} did not expect\ncause: {type(error).__name__}: {error}\n"
+            f"next: run again with `{_PROGRAM} --log-level debug …`, and report what it shows"
+        )
+        return ExitCode.SOME_FAILED
+
+
+def _before(error: WeightdockError) -> Iterator[EngineError]:
+    """What the engine had refused already when ``error`` came, oldest first: each names a container to look after."""
+    earlier = error.__context__
+    found = []
+    while earlier is not None:
+        found += [earlier] if isinstance(earlier, EngineError) else []
+        earlier = earlier.__context__
+    yield from reversed(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

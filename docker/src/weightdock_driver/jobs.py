@@ -1,0 +1,153 @@
+"""From a request to containers: which models are meant, and the container that each framework (or a node) gets."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from urllib.parse import urlsplit
+
+from weightdock import catalogue
+from weightdock.artifact import Framework
+from weightdock.catalogue import ModelSpec
+from weightdock.errors import ConfigurationError
+from weightdock.settings import Settings
+from weightdock_driver import images
+from weightdock_driver.run_spec import Mount, Role, Run, RunSpec, environment
+
+CACHE_VOLUME = "weightdock-cache"
+"""What the uploaders share: acquired models, and the frameworks' own caches."""
+
+NODE_VOLUME = "weightdock-node-cache"
+"""Where ``bootstrap`` puts models unless told of a folder."""
+
+_CACHE = "/workspace/data/.cache"
+_MODELS = "/workspace/data/.cache/models"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for. No ``frameworks`` or ``patterns`` mean all; ``network`` None is the engine's default.
+
+    ``cache`` is a volume's name or the absolute path of a folder.
+    """
+
+    frameworks: tuple[Framework, ...]
+    patterns: tuple[str, ...]
+    cache: str
+    network: str | None = None
+    tag: str = images.LATEST
+
+
+@dataclass(frozen=True)
+class Job:
+    """One container and the models that it is to report on."""
+
+    spec: RunSpec
+    models: tuple[ModelSpec, ...]
+    prefix: str
+
+
+def new_run() -> Run:
+    """A run of this process."""
+    return Run(id=secrets.token_hex(4), driver=f"{socket.gethostname()}:{os.getpid()}")
+
+
+def upload(request: Request, settings: Settings, run: Run, flags: Sequence[str] = ()) -> tuple[Job, ...]:
+    """One uploader per framework that has a model to upload, told these ``flags``. Raises ConfigurationError."""
+    selected = catalogue.select(request.patterns, request.frameworks)
+    told = environment(settings)
+    _refuse_loopback(settings, request.network)
+    return tuple(
+        Job(
+            RunSpec(
+                name=f"weightdock-{framework}-{run.id}",
+                image=images.uploader(framework).tagged(request.tag),
+                role=Role.UPLOADER,
+                run=run,
+                args=("--events", *flags, *_models(request, models)),
+                environment=told,
+                mounts=(Mount(request.cache, _CACHE),),
+                network=request.network,
+            ),
+            models,
+            settings.prefix,
+        )
+        for framework, models in _by_framework(selected)
+    )
+
+
+def bootstrap(request: Request, settings: Settings, run: Run) -> tuple[Job, ...]:
+    """The one container that fills a node's cache. Raises ConfigurationError."""
+    selected = catalogue.select(request.patterns, request.frameworks)
+    told = environment(settings)
+    _refuse_loopback(settings, request.network)
+    spec = RunSpec(
+        name=f"weightdock-node-{run.id}",
+        image=images.NODE.tagged(request.tag),
+        role=Role.NODE,
+        run=run,
+        args=("--events", *_repeated("--framework", request.frameworks), *_models(request, selected)),
+        environment=told,
+        mounts=(Mount(request.cache, _MODELS),),
+        network=request.network,
+    )
+    return (Job(spec, selected, settings.prefix),)
+
+
+def announcement(jobs: Sequence[Job], settings: Settings, what: str) -> str:
+    """What a run is going to do, before it does it: a few lines for people, and no secret among them."""
+    first = jobs[0].spec
+    count = sum(len(job.models) for job in jobs)
+    cache = first.mounts[0]
+    rows = (
+        ("images", ", ".join(job.spec.image for job in jobs)),
+        ("bucket", f"{settings.bucket}, under {settings.prefix}/"),
+        ("endpoint", urlsplit(settings.credentials.endpoint_url).netloc.rpartition("@")[2]),
+        ("network", first.network or "the engine's default"),
+        ("cache", f"{'folder' if cache.is_folder else 'volume'} {cache.source}"),
+    )
+    return "\n".join([f"{what}: {count} model{'' if count == 1 else 's'}", *(f"  {k:<9} {v}" for k, v in rows)])
+
+
+def _by_framework(specs: Sequence[ModelSpec]) -> tuple[tuple[Framework, tuple[ModelSpec, ...]], ...]:
+    groups = groupby(sorted(specs, key=lambda spec: spec.model.framework), key=lambda spec: spec.model.framework)
+    return tuple((framework, tuple(models)) for framework, models in groups)
+
+
+def _models(request: Request, models: Sequence[ModelSpec]) -> tuple[str, ...]:
+    # Names in place of the globs: each container knows one framework and would refuse another's pattern.
+    return _repeated("--model", [str(spec.model) for spec in models]) if request.patterns else ()
+
+
+def _repeated(option: str, values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(word for value in values for word in (option, value))
+
+
+def _refuse_loopback(settings: Settings, network: str | None) -> None:
+    """Without this the containers would start, and fail to connect, and nobody would be told why."""
+    if network == "host" or (network or "").startswith("container:"):
+        return
+    addresses = (
+        ("AWS_S3_ENDPOINT_URL", settings.credentials.endpoint_url),
+        ("WEIGHTDOCK_GITHUB_URL", settings.github_url),
+        ("HF_ENDPOINT", settings.hf_endpoint),
+    )
+    for name, url in addresses:
+        if _is_loopback(urlsplit(url).hostname or ""):
+            raise ConfigurationError(
+                f"{name} cannot be reached from a container",
+                cause=f"{url} is this machine's loopback address, and inside a container that is the container itself",
+                next="add --network host; or --network <compose network> and the service's name in the address",
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from support.driver_fakes import SECRET, SETTINGS, FakeEngine, Play, reported, result
+from weightdock.errors import IntegrityError, OriginError
+from weightdock_driver import cli, engine, jobs
+
+TIMM, ULTRALYTICS = "weightdock/timm-uploader", "weightdock/ultralytics-uploader"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Credentials in the environment, and no .env in the folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("AWS_SESSION_TOKEN", "WEIGHTDOCK_BUCKET", "WEIGHTDOCK_PREFIX", "WEIGHTDOCK_GITHUB_URL", "HF_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in SETTINGS.items():
+        monkeypatch.delenv(f"{name}_FILE", raising=False)
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    """An engine in whose containers all goes well, until a test changes its plays."""
+    made = FakeEngine(
+        {
+            TIMM: Play(reported(result("timm/convnext_tiny"))),
+            ULTRALYTICS: Play(reported(result("ultralytics/yolo11n"))),
+            "weightdock/node": Play(reported(result("timm/convnext_tiny"))),
+        }
+    )
+    monkeypatch.setattr(engine, "Engine", lambda: made)
+    return made
+
+
+@pytest.fixture
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def touched() -> None:
+        raise AssertionError("the engine was touched")
+
+    monkeypatch.setattr(engine, "Engine", touched)
+
+
+Output = pytest.CaptureFixture[str]
+
+
+def test_an_upload_prints_one_table_on_stdout_and_what_it_does_on_stderr(fake: FakeEngine, capsys: Output) -> None:
+    assert cli.main(["upload"]) == 0
+    out, err = capsys.readouterr()
+    assert [line.split()[0] for line in out.splitlines() if "/" in line] == [
+        "timm/convnext_tiny",
+        "ultralytics/yolo11n",
+    ]
+    assert out.endswith("2 models: 2 uploaded · 2.0 MB\n")
+    assert err.startswith("upload: 8 models\n  images    weightdock/timm-uploader:latest, ")
+    assert fake.record[-1] == "close"
+
+
+def test_json_is_one_line_of_both_reports(fake: FakeEngine, capsys: Output) -> None:
+    assert cli.main(["upload", "--json"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert [row["model"] for row in json.loads(line)["results"]] == ["timm/convnext_tiny", "ultralytics/yolo11n"]
+
+
+def test_options_reach_the_containers(fake: FakeEngine) -> None:
+    wanted = ["--framework", "timm", "--framework", "timm", "--model", "convnext_*"]
+    assert cli.main(["upload", *wanted, "--dry-run", "--network", "n", "--tag", "v2", "--cache", "other"]) == 0
+    (spec,) = fake.specs
+    assert (spec.image, spec.network, spec.mounts[0].source) == ("weightdock/timm-uploader:v2", "n", "other")
+    assert spec.args == ("--events", "--dry-run", "--model", "timm/convnext_tiny")
+
+
+def test_a_dry_run_is_shown_by_key(fake: FakeEngine, capsys: Output) -> None:
+    assert cli.main(["upload", "--dry-run"]) == 0
+    out, err = capsys.readouterr()
+    assert "models/pretrained/timm/convnext_tiny.pth" in out
+    assert err.startswith("plan (nothing will be changed): 8 models\n")
+
+
+def test_uploaders_and_nodes_have_caches_of_their_own_unless_told_otherwise(fake: FakeEngine) -> None:
+    assert cli.main(["upload", "--framework", "timm"]) == 0
+    assert cli.main(["bootstrap"]) == 0
+    assert [spec.mounts[0].source for spec in fake.specs] == [jobs.CACHE_VOLUME, jobs.NODE_VOLUME]
+
+
+@pytest.mark.parametrize(
+    ("timm", "ultralytics", "code"),
+    [
+        (Play(reported(result("timm/a", OriginError("gone", cause="404", next="wait"))), status=3), Play(), 6),
+        (Play(reported(result("timm/a", OriginError("gone", cause="404", next="wait"))), status=3), None, 3),
+        (
+            Play(reported(result("timm/a", OriginError("gone", cause="404", next="wait"))), status=3),
+            Play(reported(result("ultralytics/a", IntegrityError("bad", cause="hash", next="look"))), status=4),
+            4,
+        ),
+        (Play(stderr="error: no such bucket\ncause: 404\nnext: make it\n", status=5), None, 5),
+        (Play(stderr="Killed", status=137), None, 6),
+    ],
+)
+def test_the_worst_container_gives_the_exit_code(
+    fake: FakeEngine, timm: Play, ultralytics: Play | None, code: int
+) -> None:
+    fake.plays[TIMM] = timm
+    fake.plays[ULTRALYTICS] = ultralytics or fake.plays[ULTRALYTICS]
+    assert cli.main(["upload"]) == code
+
+
+def test_the_last_lines_of_a_crashed_container_are_on_stderr_and_its_models_failed(
+    fake: FakeEngine, capsys: Output
+) -> None:
+    fake.plays[TIMM] = Play("half a\n", "Traceback: boom", status=139)
+    assert cli.main(["upload", "--model", "convnext_tiny", "--model", "yolo11n"]) == 6
+    out, err = capsys.readouterr()
+    assert "last lines of weightdock/timm-uploader:latest (weightdock-timm-" in err
+    assert "  half a\n  Traceback: boom\n" in err
+    assert "Traceback" not in out
+    assert "weightdock/timm-uploader:latest ended without a report, with exit status 139" in out
+    assert out.endswith("2 models: 1 uploaded, 1 failed · 1.0 MB\n")
+
+
+@pytest.mark.usefixtures("no_engine")
+@pytest.mark.parametrize("command", ["upload", "bootstrap"])
+def test_without_credentials_nothing_is_started(command: str, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    assert cli.main([command]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: R2 credentials not configured\ncause: ")
+    assert "AWS_SECRET_ACCESS_KEY" in err
+    assert "AWS_ACCESS_KEY_ID" not in err
+
+
+@pytest.mark.usefixtures("no_engine")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["upload", "--framework", "tim"], "timm"),
+        (["upload", "--model", "convnxt_tiny"], "convnext_tiny"),
+        (["bootstrap", "--cache", "./here"], "full path"),
+        (["upload", "--bogus"], "weightdock-driver upload --help"),
+        (["uplod"], "weightdock-driver --help"),
+        ([], "weightdock-driver --help"),
+        (["--env-file", "nowhere.env", "upload"], "nowhere.env"),
+    ],
+)
+def test_what_cannot_be_understood_is_an_error_of_three_parts(arguments: list[str], said: str, capsys: Output) -> None:
+    assert cli.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [line.partition(":")[0] for line in err.splitlines()] == ["error", "cause", "next"]
+    assert said in err
+
+
+def test_named_files_replace_environment_and_dotenv_entirely(fake: FakeEngine, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("WEIGHTDOCK_BUCKET=from-dotenv\n")
+    store, origin = tmp_path / "store.env", tmp_path / "origin.env"
+    store.write_text("AWS_S3_ENDPOINT_URL=http://local-r2:9000\nAWS_ACCESS_KEY_ID=a\nAWS_SECRET_ACCESS_KEY=b\n")
+    origin.write_text("HF_ENDPOINT=http://local-origin:9001\n")
+    assert cli.main(["--env-file", str(store), "--env-file", str(origin), "upload", "--framework", "timm"]) == 0
+    given = {variable.name: variable.value for variable in fake.specs[0].environment}
+    assert given["AWS_SECRET_ACCESS_KEY"] == "b"
+    assert given["HF_ENDPOINT"] == "http://local-origin:9001"
+    assert given["WEIGHTDOCK_BUCKET"] == "vision-platform-prod"
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_half_the_credentials_in_a_named_file_are_not_completed_from_the_environment(
+    tmp_path: Path, capsys: Output
+) -> None:
+    store = tmp_path / "store.env"
+    store.write_text("AWS_S3_ENDPOINT_URL=http://local-r2:9000\nAWS_ACCESS_KEY_ID=a\n")
+    assert cli.main(["--env-file", str(store), "upload"]) == 2
+    assert "AWS_SECRET_ACCESS_KEY" in capsys.readouterr().err
+
+
+def test_a_defect_of_ours_is_a_message_and_its_traceback_is_for_debug_alone(fake: FakeEngine, capsys: Output) -> None:
+    fake.plays[TIMM] = Play(breaks=RuntimeError("a defect"))
+    assert cli.main(["upload"]) == 1
+    err = capsys.readouterr().err
+    assert "cause: RuntimeError: a defect" in err
+    assert "Traceback" not in err
+
+
+def test_debug_shows_the_traceback_and_no_secret(
+    fake: FakeEngine, capsys: Output, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake.plays[TIMM] = Play(breaks=RuntimeError("a defect"))
+    assert cli.main(["--log-level", "debug", "upload"]) == 1
+    shown = caplog.text + capsys.readouterr().err
+    assert "Traceback" in shown
+    assert SECRET not in shown
+
+
+def test_every_container_that_could_not_be_removed_is_named(fake: FakeEngine, capsys: Output) -> None:
+    fake.refuses_removal = True
+    assert cli.main(["upload"]) == 6
+    names = [line for line in capsys.readouterr().err.splitlines() if line.endswith(" stays")]
+    assert [name.split("-")[1] for name in names] == ["ultralytics", "timm"]
+
+
+def test_images_lists_what_the_driver_runs(no_engine: None, capsys: Output) -> None:
+    assert cli.main(["images", "--tag", "v2"]) == 0
+    assert capsys.readouterr().out == (
+        "weightdock/timm-uploader:v2\nweightdock/ultralytics-uploader:v2\nweightdock/node:v2\n"
+    )
+
+
+@pytest.mark.parametrize(("node", "code"), [(220_000_000, 0), (220_000_001, 1)])
+def test_sizes_are_shown_beside_their_limits_and_too_large_an_image_fails(
+    fake: FakeEngine, capsys: Output, node: int, code: int
+) -> None:
+    fake.sizes = {f"{TIMM}:latest": 1, f"{ULTRALYTICS}:latest": 1, "weightdock/node:latest": node}
+    assert cli.main(["images", "--sizes"]) == code
+    assert capsys.readouterr().out.startswith("IMAGE")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["upload", "-h"], ["bootstrap", "--help"], ["images", "--help"]])
+def test_help_needs_no_engine_and_no_credentials(
+    no_engine: None, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    for name in SETTINGS:
+        monkeypatch.delenv(name)
+    assert cli.main(arguments) == 0
+    assert "Usage: weightdock-driver" in capsys.readouterr().out

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.driver_fakes import SECRET, SETTINGS
+from weightdock import settings
+from weightdock.errors import ConfigurationError
+from weightdock.settings import Settings
+from weightdock_driver.run_spec import Mount, Role, Run, RunSpec, Variable, environment, sdk_arguments
+
+
+def loaded(**more: str) -> Settings:
+    return settings.load({**SETTINGS, **more}, dotenv=Path("none"))
+
+
+def spec(**changes: object) -> RunSpec:
+    given: dict[str, object] = {
+        "name": "weightdock-timm-01234567",
+        "image": "weightdock/timm-uploader:latest",
+        "role": Role.UPLOADER,
+        "run": Run("01234567", "build-host:4711"),
+        "args": ("--events", "--dry-run"),
+        "environment": environment(loaded()),
+        "mounts": (Mount("weightdock-cache", "/workspace/data/.cache"),),
+        "network": "weightdock",
+    }
+    return RunSpec(**{**given, **changes})  # type: ignore[arg-type]  # a test changes any field
+
+
+def test_an_uploader_becomes_exactly_these_arguments_of_the_sdk() -> None:
+    assert sdk_arguments(spec()) == {
+        "image": "weightdock/timm-uploader:latest",
+        "command": ["--events", "--dry-run"],
+        "name": "weightdock-timm-01234567",
+        "environment": {
+            "AWS_S3_ENDPOINT_URL": "https://account.r2.example.com",
+            "AWS_ACCESS_KEY_ID": "key-id",
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "WEIGHTDOCK_BUCKET": "vision-platform-prod",
+            "WEIGHTDOCK_PREFIX": "models/pretrained",
+            "WEIGHTDOCK_GITHUB_URL": "https://github.com",
+            "HF_ENDPOINT": "https://huggingface.co",
+        },
+        "mounts": [
+            {"Type": "volume", "Source": "weightdock-cache", "Target": "/workspace/data/.cache", "ReadOnly": False}
+        ],
+        "network": "weightdock",
+        "labels": {
+            "weightdock.run": "01234567",
+            "weightdock.role": "uploader",
+            "weightdock.driver": "build-host:4711",
+        },
+        "init": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+    }
+
+
+def test_a_session_token_and_settings_pass_into_the_container_and_the_hosts_cache_folder_does_not() -> None:
+    given = loaded(
+        AWS_SESSION_TOKEN="short-lived",
+        WEIGHTDOCK_BUCKET="other",
+        WEIGHTDOCK_PREFIX="/p/",
+        WEIGHTDOCK_GITHUB_URL="http://local-origin:9001/",
+        HF_ENDPOINT="http://local-origin:9001",
+        WEIGHTDOCK_CACHE="/somewhere/on/the/host",
+    )
+    assert {one.name: one.value for one in environment(given)} == {
+        "AWS_S3_ENDPOINT_URL": "https://account.r2.example.com",
+        "AWS_ACCESS_KEY_ID": "key-id",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_SESSION_TOKEN": "short-lived",
+        "WEIGHTDOCK_BUCKET": "other",
+        "WEIGHTDOCK_PREFIX": "p",
+        "WEIGHTDOCK_GITHUB_URL": "http://local-origin:9001",
+        "HF_ENDPOINT": "http://local-origin:9001",
+    }
+
+
+def test_without_credentials_there_is_no_environment() -> None:
+    with pytest.raises(ConfigurationError, match="R2 credentials not configured"):
+        environment(settings.load({}, dotenv=Path("none")))
+
+
+def test_no_secret_shows_in_a_repr_or_a_label() -> None:
+    assert SECRET not in repr(spec())
+    assert SECRET not in str(sdk_arguments(spec())["labels"])
+    assert repr(Variable("AWS_SECRET_ACCESS_KEY", SECRET)) == "Variable(name='AWS_SECRET_ACCESS_KEY')"
+
+
+@pytest.mark.parametrize("folder", ["/workspace/data/.cache/models", r"C:\weights", "C:/weights"])
+def test_a_folder_of_the_host_is_bound(folder: str) -> None:
+    (mount,) = sdk_arguments(spec(mounts=(Mount(folder, "/in"),)))["mounts"]
+    assert mount == {"Type": "bind", "Source": folder, "Target": "/in", "ReadOnly": False}
+
+
+@pytest.mark.parametrize("source", ["", "./weights", "weights/models", "~/weights", "-v", "two words"])
+def test_a_cache_that_is_neither_a_volume_nor_a_full_path_is_refused(source: str) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be a cache"):
+        Mount(source, "/in")
