@@ -1,0 +1,119 @@
+# Each target is one line of intent; the work is done by the scripts in docker/ and the driver in docker/src.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# A builder in a container of its own would not see the base image, which is only on the engine.
+export BUILDX_BUILDER := default
+
+DRIVER := .venv/bin/weightdock-driver
+LOCAL := docker compose --profile local
+R2_SETTINGS := --env-file docker/local/r2/settings.env
+ORIGIN_SETTINGS := $(if $(filter upstream,$(ORIGIN)),,--env-file docker/local/origin/settings.env)
+LOCKED := $(patsubst common/src/weightdock/catalogue/%/models.toml,%,$(wildcard common/src/weightdock/catalogue/*/models.toml))
+STAND_INS := local-r2 $(if $(filter upstream,$(ORIGIN)),,local-origin)
+
+# ON=demo: the demo's store and origin in place of what the environment and .env say.
+ifeq ($(ON),demo)
+include docker/local/r2/settings.env docker/local/origin/settings.env
+AWS_S3_ENDPOINT_URL := http://127.0.0.1:9000
+export AWS_S3_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY WEIGHTDOCK_BUCKET WEIGHTDOCK_PREFIX
+export WEIGHTDOCK_GITHUB_URL HF_ENDPOINT
+DEMO_SETTINGS := $(R2_SETTINGS) $(ORIGIN_SETTINGS)
+DEMO_NETWORK := --network weightdock
+endif
+
+##@ Try it
+
+.PHONY: help
+help: ## Show this
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z%\/<>-]+:.*## / {sub("%", "<framework>", $$1); printf "  make %-18s %s\n", $$1, $$2}' \
+	  Makefile
+
+.PHONY: demo
+demo: images ## All eight models: origin, uploaders, store, node; needs no account (ORIGIN=upstream: the real weights)
+	$(LOCAL) up --detach --wait --quiet-pull $(STAND_INS)
+	$(DRIVER) $(R2_SETTINGS) $(ORIGIN_SETTINGS) upload --network weightdock
+	$(DRIVER) $(R2_SETTINGS) bootstrap --network weightdock --cache weightdock-node-cache
+	@echo "The store stays up: http://127.0.0.1:9000, key weightdock, secret weightdock-local; make demo-down ends it." >&2
+
+.PHONY: demo-down
+demo-down: ## End the demo's store and origin; what they hold stays
+	$(LOCAL) down
+
+##@ Mirror weights (with credentials in the environment or .env)
+
+.PHONY: upload-all
+upload-all: $(DRIVER) ## Upload every registered model that is missing
+	$(DRIVER) $(DEMO_SETTINGS) upload $(DEMO_NETWORK)
+
+upload/%: $(DRIVER) ## Upload one framework's: upload/ultralytics, upload/timm
+	$(DRIVER) $(DEMO_SETTINGS) upload --framework $* $(DEMO_NETWORK)
+
+.PHONY: plan
+plan: $(DRIVER) ## Show what upload-all would do, and what it would cost (ON=demo: in the demo's store)
+	$(DRIVER) $(DEMO_SETTINGS) upload --dry-run $(DEMO_NETWORK)
+
+.PHONY: verify
+verify: $(DRIVER) ## Compare the store with manifest and lock; DEEP=1 reads every byte (ON=demo)
+	.venv/bin/weightdock verify $(if $(DEEP),--deep)
+
+.PHONY: status
+status: $(DRIVER) ## Show where each model is: lock, manifest, store, cache (ON=demo)
+	.venv/bin/weightdock status
+
+.PHONY: lock
+lock: $(LOCKED:%=lock/%) ## Write models.lock from what the origins publish, for review (ON=demo: only show it)
+
+lock/%:
+	mkdir -p .build
+	docker compose run --rm -T --entrypoint weightdock $*-uploader lock --framework $* >.build/$*.lock
+	$(if $(filter demo,$(ON)),cat .build/$*.lock,mv .build/$*.lock common/src/weightdock/catalogue/$*/models.lock)
+
+.PHONY: bootstrap
+bootstrap: $(DRIVER) ## Fill this machine's cache from the store
+	$(DRIVER) $(DEMO_SETTINGS) bootstrap $(DEMO_NETWORK)
+
+##@ Build
+
+.PHONY: engine
+engine: ## Have a container engine: the one that answers, else install and start one
+	docker/engine
+
+.PHONY: images
+images: engine $(DRIVER) ## Build every image
+	docker/base-image
+	docker/wheelhouse
+	$(LOCAL) build
+
+.PHONY: image-sizes
+image-sizes: $(DRIVER) ## Show each image's size beside its limit
+	$(DRIVER) images --sizes
+
+##@ Work on weightdock
+
+.PHONY: test
+test: images .venv/dev ## Unit, image and integration tests, on real parts
+	.venv/bin/pytest
+
+.PHONY: lint
+lint: .venv/dev ## ruff, mypy, shellcheck, hadolint
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/shellcheck $$(git grep -lE '^#!.*bash' -- docker .ci)
+	.venv/bin/hadolint $$(git ls-files '*Dockerfile')
+
+.PHONY: clean
+clean: ## Remove everything that was made: containers, volumes, images, the environment
+	if docker info >/dev/null 2>&1; then $(LOCAL) down --volumes --rmi all --remove-orphans; fi
+	rm -rf .venv .build
+
+$(DRIVER): docker/requirements.txt docker/pyproject.toml common/pyproject.toml
+	docker/host-venv .venv -r docker/requirements.txt
+	.venv/bin/pip install --quiet --quiet --no-deps --editable common --editable docker
+	@touch $@
+
+.venv/dev: $(DRIVER) tests/requirements.txt
+	.venv/bin/pip install --quiet --quiet -r tests/requirements.txt
+	@touch $@
