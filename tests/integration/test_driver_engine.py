@@ -1,0 +1,254 @@
+"""The driver on a real engine, with a small program in place of ``weightdock`` inside the images."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from support.driver_fakes import SECRET, connection_error, model, reported, result
+from weightdock.errors import OriginError
+from weightdock.events import Event, Stage, State
+from weightdock_driver.engine import Engine
+
+pytestmark = pytest.mark.engine
+
+FRAMEWORKS = {"timm": "timm/convnext_tiny", "ultralytics": "ultralytics/yolo11n"}
+PLAY = Path(__file__).parents[1] / "support" / "play.py"
+DOCKERFILE = """\
+FROM weightdock/base:bookworm
+COPY play.py lines.ndjson /
+ARG PLAY
+ENV PLAY=$PLAY
+ENTRYPOINT ["python3", "/play.py"]
+"""
+
+
+def docker(*arguments: str) -> str:
+    return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Images and a volume of this test run's own, so that nothing of the user's is touched."""
+
+    folder: Path
+    id: str
+
+    @property
+    def volume(self) -> str:
+        return f"weightdock-drivertest-{self.id}"
+
+    def images(self, **plays: str) -> str:
+        """Make the images of these frameworks play so; gives their tag."""
+        tag = f"drivertest-{self.id}-{'-'.join(plays.values())}"
+        for framework, play in plays.items():
+            context = self.folder / f"{framework}-{play}"
+            context.mkdir(exist_ok=True)
+            shutil.copy(PLAY, context)
+            (context / "Dockerfile").write_text(DOCKERFILE)
+            (context / "lines.ndjson").write_text(lines(FRAMEWORKS[framework], play))
+            image = f"weightdock/{framework}-uploader:{tag}"
+            docker("build", "--quiet", "--build-arg", f"PLAY={play}", "--tag", image, str(context))
+        return tag
+
+    def command(self, tag: str, *more: str) -> list[str]:
+        store = self.folder / "store.env"
+        store.write_text(
+            f"AWS_S3_ENDPOINT_URL=https://r2.example.com\nAWS_ACCESS_KEY_ID=id\nAWS_SECRET_ACCESS_KEY={SECRET}\n"
+        )
+        driver = [sys.executable, "-m", "weightdock_driver.cli", "--env-file", str(store), "upload"]
+        # What the images of these tests report on: a model that a report lacks would be a failure.
+        models = [] if "--model" in more else ["--model", "convnext_tiny", "--model", "yolo11n"]
+        return [*driver, "--tag", tag, "--cache", self.volume, *models, *more]
+
+    def run(self, tag: str, *more: str) -> Ran:
+        pipe = subprocess.PIPE
+        return Ran(subprocess.Popen(self.command(tag, *more), stdout=pipe, stderr=pipe, text=True))
+
+
+@dataclass(frozen=True)
+class Ran:
+    process: subprocess.Popen[str]
+
+    @property
+    def containers(self) -> list[str]:
+        """Those that this driver's process made and that are still there, running or not."""
+        mine = f"label=weightdock.driver={socket.gethostname()}:{self.process.pid}"
+        return docker("ps", "--all", "--quiet", "--filter", mine).split()
+
+    def until(self, said: str) -> None:
+        """Read stderr up to a line that has ``said``."""
+        assert self.process.stderr
+        for line in self.process.stderr:
+            if said in line:
+                return
+        pytest.fail(f"the driver ended with {self.process.wait()} without saying {said!r}")
+
+    def end(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=60)
+        return self.process.returncode, out, err
+
+
+def lines(name: str, play: str) -> str:
+    started = Event(model(name), Stage.UPLOAD, State.STARTED, 0, 1_000_000).to_json() + "\n"
+    if play == "succeed":
+        return started + reported(result(name))
+    if play == "fail":
+        return started + reported(result(name, OriginError("the origin has no such file", cause="404", next="look")))
+    return started
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    made = Bench(tmp_path_factory.mktemp("driver"), secrets.token_hex(4))
+    yield made
+    left = docker("ps", "--all", "--quiet", "--filter", f"volume={made.volume}").split()  # by a test that failed
+    if left:
+        docker("rm", "--force", *left)
+    names = docker("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+    mine = [name for name in names if f":drivertest-{made.id}-" in name]
+    docker("rmi", "--force", *mine)
+    docker("volume", "rm", "--force", made.volume)
+
+
+def test_two_containers_make_one_table_and_leave_nothing_behind(bench: Bench) -> None:
+    ran = bench.run(bench.images(timm="succeed", ultralytics="succeed"))
+    code, out, err = ran.end()
+    assert code == 0, err
+    assert [line.split()[:2] for line in out.splitlines()[1:3]] == [
+        ["timm/convnext_tiny", "uploaded"],
+        ["ultralytics/yolo11n", "uploaded"],
+    ]
+    assert "timm/convnext_tiny  upload started" in err
+    assert SECRET not in out + err
+    assert ran.containers == []
+
+
+def test_a_failed_model_of_one_container_is_the_exit_code_and_the_others_are_done(bench: Bench) -> None:
+    code, out, _ = bench.run(bench.images(timm="fail", ultralytics="succeed"), "--json").end()
+    assert code == 3
+    assert [row["outcome"] for row in json.loads(out)["results"]] == ["failed", "uploaded"]
+
+
+def test_a_crash_without_report_is_told_with_image_status_and_last_lines(bench: Bench) -> None:
+    ran = bench.run(bench.images(timm="crash", ultralytics="succeed"), "--model", "convnext_tiny", "--model", "yolo11n")
+    code, out, err = ran.end()
+    assert code == 6
+    assert "ended without a report, with exit status 1" in out
+    assert "weightdock/timm-uploader:drivertest-" in out
+    assert "  Illegal instruction, or so\n" in err
+    assert out.endswith("2 models: 1 uploaded, 1 failed · 1.0 MB\n")
+    assert ran.containers == []
+
+
+def test_a_store_that_refuses_before_there_is_a_report_is_the_stores_error(bench: Bench) -> None:
+    code, out, _ = bench.run(bench.images(timm="refuse"), "--model", "convnext_tiny").end()
+    assert code == 5
+    assert "error: the store refused the key\ncause: SignatureDoesNotMatch\nnext: check the secret" in out
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_stops_and_removes_both_containers(bench: Bench, number: signal.Signals, code: int) -> None:
+    ran = bench.run(bench.images(timm="wait", ultralytics="wait"))
+    ran.until("upload started")
+    assert len(ran.containers) == 2
+    began = time.monotonic()
+    ran.process.send_signal(number)
+    ended, out, err = ran.end()
+    assert ran.containers == []
+    assert time.monotonic() - began < 4, "they were not asked to end, only killed after the grace of 5 s"
+    assert (ended, out) == (code, "")
+    assert f"stopped by {number.name}; removed weightdock-timm-" in err
+
+
+def test_a_second_ctrl_c_does_not_wait_and_leaves_no_container(bench: Bench) -> None:
+    ran = bench.run(bench.images(timm="stubborn"), "--model", "convnext_tiny")
+    ran.until("upload started")
+    ran.process.send_signal(signal.SIGINT)
+    ran.until("SIGINT: stopping weightdock-timm-")
+    began = time.monotonic()
+    ran.process.send_signal(signal.SIGINT)
+    ended, _, _ = ran.end()
+    assert ran.containers == []
+    assert ended == 130
+    assert time.monotonic() - began < 4  # the grace is 5
+
+
+def test_what_a_killed_driver_leaves_can_be_found_by_its_label(bench: Bench) -> None:
+    ran = bench.run(bench.images(timm="wait"), "--model", "convnext_tiny")
+    ran.until("upload started")
+    ran.process.kill()
+    ran.end()
+    (left,) = ran.containers
+    docker("rm", "--force", left)
+
+
+def test_a_running_container_is_held_in_and_its_key_is_in_no_label_and_no_argument(bench: Bench) -> None:
+    ran = bench.run(bench.images(timm="wait"), "--model", "convnext_tiny")
+    ran.until("upload started")
+    try:
+        (told,) = json.loads(docker("inspect", *ran.containers))
+    finally:
+        ran.process.send_signal(signal.SIGTERM)
+        ran.end()
+    assert told["Name"].startswith("/weightdock-timm-")
+    assert told["Config"]["Labels"]["weightdock.role"] == "uploader"
+    assert told["Args"][-4:] == ["/play.py", "--events", "--model", "timm/convnext_tiny"]
+    assert SECRET not in json.dumps([told["Config"]["Labels"], told["Args"], told["Path"], told["Name"]])
+    held = told["HostConfig"]
+    assert (held["Init"], held["CapDrop"], held["SecurityOpt"]) == (True, ["ALL"], ["no-new-privileges:true"])
+    (mount,) = told["Mounts"]
+    assert (mount["Type"], mount["Name"], mount["Destination"]) == ("volume", bench.volume, "/workspace/data/.cache")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--network", "no-such-network-of-ours"], 6, "error: no such network\n"),
+        (["--cache", "/no/such/folder"], 2, "error: the cache's folder is not there\n"),
+        (["--tag", "no-such-tag"], 6, "next: make images\n"),
+    ],
+)
+def test_what_the_engine_does_not_have_is_told_and_nothing_is_left(
+    bench: Bench, arguments: list[str], code: int, said: str
+) -> None:
+    ran = bench.run(bench.images(timm="succeed", ultralytics="succeed"), *arguments)
+    ended, out, err = ran.end()
+    assert (ended, out) == (code, "")
+    assert said in err
+    assert ran.containers == []
+
+
+def test_sizes_are_those_of_docker_image_inspect() -> None:
+    with Engine() as engine:
+        size = engine.image_bytes("weightdock/base:bookworm")
+    assert size == int(docker("image", "inspect", "--format", "{{.Size}}", "weightdock/base:bookworm"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody without a right to the engine")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a refused socket that the SDK leaves
+def test_without_a_right_to_the_socket_the_error_says_how_to_get_it() -> None:
+    groups, nobody = os.getgroups(), 65534
+    os.setgroups([])
+    os.setegid(nobody)
+    os.seteuid(nobody)
+    try:
+        error = connection_error()
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
+    assert error.what == "no right to the container engine"
+    assert "usermod -aG docker" in error.next

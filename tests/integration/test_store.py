@@ -1,0 +1,326 @@
+"""R2Store against real servers: moto keeps conditions, rclone checks signatures, and both are somebody else's code."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from support.command import environment
+from support.samples import PREFIX, TOY, content, digest, entry, verified
+from support.scripted_server import refusing, silent
+from support.servers import Server
+from weightdock.artifact import ObjectKey
+from weightdock.errors import IntegrityError, StoreError
+from weightdock.store import Document, StoredObject, manifest, multipart, r2
+from weightdock.store.r2 import R2Store
+from weightdock.verify import VerifiedFile
+
+KEY = ObjectKey(f"{PREFIX}/toy/alpha.bin")
+WEIGHTS = content("alpha")
+FIVE_MIB = 5 * 1024 * 1024
+RACES = 8
+
+
+@pytest.fixture(params=["moto", "rclone"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """Each server in turn."""
+    server: Server = request.getfixturevalue(request.param)
+    return server
+
+
+@pytest.fixture
+def bucket(server: Server) -> str:
+    return server.new_bucket()
+
+
+@pytest.fixture
+def store(server: Server, bucket: str) -> R2Store:
+    return R2Store(server.settings(bucket))
+
+
+@pytest.fixture
+def moto_bucket(moto: Server) -> str:
+    return moto.new_bucket()
+
+
+@pytest.fixture
+def moto_store(moto: Server, moto_bucket: str) -> R2Store:
+    return R2Store(moto.settings(moto_bucket))
+
+
+@pytest.fixture
+def parts_of_five_mib(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The smallest parts that S3 takes."""
+    monkeypatch.setattr(r2, "SINGLE_PUT_BYTES", FIVE_MIB)
+    monkeypatch.setattr(multipart, "PART_BYTES", FIVE_MIB)
+
+
+def _large(path: Path) -> VerifiedFile:
+    """Two whole parts and a short one, no byte of which is where another part has it."""
+    return verified(
+        path, weights=b"".join(hashlib.sha256(str(n).encode()).digest() for n in range(2 * FIVE_MIB // 32 + 1))
+    )
+
+
+def _body(server: Server, bucket: str, key: str = KEY) -> bytes:
+    """What another client reads."""
+    return server.client().get_object(Bucket=bucket, Key=key)["Body"].read()
+
+
+@pytest.mark.usefixtures("parts_of_five_mib")
+@pytest.mark.parametrize("size", ["one PUT", "three parts"])
+def test_a_file_arrives_whole_with_its_digest_and_size(
+    server: Server, bucket: str, store: R2Store, tmp_path: Path, size: str
+) -> None:
+    file = verified(tmp_path / "alpha") if size == "one PUT" else _large(tmp_path / "alpha")
+    sent: list[int] = []
+    assert store.put_file(file, KEY, sent.append)
+    shown = server.client().head_object(Bucket=bucket, Key=KEY)
+    assert hashlib.sha256(_body(server, bucket)).hexdigest() == file.sha256.hex
+    assert {name.lower(): value for name, value in shown["Metadata"].items() if name.lower() in ("sha256", "size")} == {
+        "sha256": file.sha256.hex,
+        "size": str(file.size_bytes),
+    }
+    assert store.head(KEY) == StoredObject(KEY, file.size_bytes, shown["ETag"], file.sha256)
+    assert (sent[-1], sent) == (file.size_bytes, sorted(sent))
+    assert len(sent) == (1 if size == "one PUT" else 4)
+
+
+@pytest.mark.usefixtures("parts_of_five_mib")
+def test_a_large_file_is_stored_in_equal_parts(
+    moto: Server, moto_bucket: str, moto_store: R2Store, tmp_path: Path
+) -> None:
+    assert moto_store.put_file(_large(tmp_path / "alpha"), KEY, lambda _: None)
+    client = moto.client()
+    sizes = [client.head_object(Bucket=moto_bucket, Key=KEY, PartNumber=n)["ContentLength"] for n in (1, 2, 3)]
+    assert sizes == [FIVE_MIB, FIVE_MIB, 32]
+
+
+def test_a_file_is_read_with_its_digest_whoever_put_it_there(
+    server: Server, bucket: str, store: R2Store, tmp_path: Path
+) -> None:
+    weights = os.urandom(3_000_000)
+    server.client().put_object(Bucket=bucket, Key=KEY, Body=weights)
+    received: list[int] = []
+    assert store.read_file(KEY, tmp_path / "object", received.append) == digest(weights)
+    assert (tmp_path / "object").read_bytes() == weights
+    assert (received[-1], received) == (len(weights), sorted(received))
+    assert store.head(KEY) is not None
+
+
+def test_an_object_that_is_not_there_is_an_answer_when_asked_after_and_an_error_when_wanted(
+    store: R2Store, tmp_path: Path
+) -> None:
+    assert store.head(KEY) is None
+    assert store.objects(PREFIX) == {}
+    assert store.read_document(KEY) == Document(b"", None)
+    with pytest.raises(StoreError) as refused:
+        store.read_file(KEY, tmp_path / "object", lambda _: None)
+    assert refused.value.what == f"the store did not give {KEY}"
+
+
+def test_a_listing_has_every_object_below_a_prefix_and_no_other(server: Server, bucket: str, store: R2Store) -> None:
+    client = server.client()
+    keys = [f"{PREFIX}/toy/{name}" for name in ("a.bin", "b c.bin", "é+&.bin", "deep/d.bin")]
+    for key in [*keys, f"{PREFIX}/toys/e.bin", f"{PREFIX}/other/toy/f.bin"]:
+        client.put_object(Bucket=bucket, Key=key, Body=key.encode())
+    found = store.objects(f"{PREFIX}/toy/")
+    assert {key: one.size_bytes for key, one in found.items()} == {key: len(key.encode()) for key in keys}
+    etags = {one["Key"]: one["ETag"] for one in client.list_objects_v2(Bucket=bucket)["Contents"]}
+    assert {key: one.etag for key, one in found.items()} == {key: etags[key] for key in keys}
+
+
+def test_a_listing_goes_on_after_a_thousand_objects(moto: Server, moto_bucket: str, moto_store: R2Store) -> None:
+    client = moto.client()
+    keys = [f"{PREFIX}/toy/{number:04}.bin" for number in range(1003)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: client.put_object(Bucket=moto_bucket, Key=key, Body=b"w"), keys))
+    assert list(moto_store.objects(f"{PREFIX}/toy/")) == keys
+
+
+@pytest.mark.usefixtures("parts_of_five_mib")
+@pytest.mark.parametrize("size", ["one PUT", "three parts"])
+def test_the_same_bytes_again_leave_what_is_there_as_it_is(
+    moto: Server, moto_bucket: str, moto_store: R2Store, tmp_path: Path, size: str
+) -> None:
+    file = verified(tmp_path / "alpha") if size == "one PUT" else _large(tmp_path / "alpha")
+    client, theirs = moto.client(), {"sha256": file.sha256.hex, "who": "somebody else"}
+    client.put_object(Bucket=moto_bucket, Key=KEY, Body=file.path.read_bytes(), Metadata=theirs)
+    assert not moto_store.put_file(file, KEY, lambda _: None)
+    assert client.head_object(Bucket=moto_bucket, Key=KEY)["Metadata"] == theirs
+
+
+@pytest.mark.usefixtures("parts_of_five_mib")
+def test_an_upload_that_came_too_late_leaves_no_parts_behind(
+    moto: Server, moto_bucket: str, moto_store: R2Store, tmp_path: Path
+) -> None:
+    file = _large(tmp_path / "alpha")
+    assert moto_store.put_file(file, KEY, lambda _: None)
+    assert not moto_store.put_file(file, KEY, lambda _: None)
+    # R2 aborts what it refuses to complete; others keep the parts, and somebody pays for them.
+    assert moto.client().list_multipart_uploads(Bucket=moto_bucket).get("Uploads", []) == []
+
+
+@pytest.mark.usefixtures("parts_of_five_mib")
+@pytest.mark.parametrize("size", ["one PUT", "three parts"])
+def test_another_file_is_never_written_over_what_is_there(
+    moto: Server, moto_bucket: str, moto_store: R2Store, tmp_path: Path, size: str
+) -> None:
+    theirs = content("theirs")
+    moto.client().put_object(Bucket=moto_bucket, Key=KEY, Body=theirs)
+    file = verified(tmp_path / "alpha") if size == "one PUT" else _large(tmp_path / "alpha")
+    with pytest.raises(IntegrityError) as refused:
+        moto_store.put_file(file, KEY, lambda _: None)
+    assert refused.value.what == "toy/alpha stands in the store as something else"
+    assert _body(moto, moto_bucket) == theirs
+
+
+def test_an_object_without_our_metadata_is_compared_by_its_bytes(
+    moto: Server, moto_bucket: str, moto_store: R2Store, tmp_path: Path
+) -> None:
+    file = verified(tmp_path / "alpha")
+    moto.client().put_object(Bucket=moto_bucket, Key=KEY, Body=WEIGHTS)
+    moto_store.holds(file, KEY)
+    moto.client().put_object(Bucket=moto_bucket, Key=KEY, Body=WEIGHTS.swapcase())
+    with pytest.raises(IntegrityError):
+        moto_store.holds(file, KEY)
+
+
+def test_a_document_is_replaced_only_by_who_has_read_it(moto_store: R2Store) -> None:
+    assert moto_store.write_document(KEY, b"1", None)
+    assert not moto_store.write_document(KEY, b"2", None)
+    first = moto_store.read_document(KEY)
+    assert first.content == b"1"
+    assert moto_store.write_document(KEY, b"3", first.etag)
+    assert not moto_store.write_document(KEY, b"4", first.etag)
+    assert moto_store.read_document(KEY).content == b"3"
+
+
+def test_a_document_that_somebody_deleted_is_not_replaced(moto: Server, moto_bucket: str, moto_store: R2Store) -> None:
+    assert moto_store.write_document(KEY, b"1", None)
+    read = moto_store.read_document(KEY)
+    moto.client().delete_object(Bucket=moto_bucket, Key=KEY)
+    assert not moto_store.write_document(KEY, b"2", read.etag)
+    assert moto_store.read_document(KEY) == Document(b"", None)
+
+
+def _racer(moto: Server, bucket: str, key: str, path: Path) -> subprocess.Popen[str]:
+    python_path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(
+        [sys.executable, "-m", "support.racer", key, path],
+        env=environment(moto.environment(bucket) | {"PYTHONPATH": python_path}),
+        cwd=path.parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("second", "ends"),
+    [(WEIGHTS, ["created", "there already"]), (WEIGHTS.swapcase(), ["IntegrityError", "created"])],
+    ids=["the same bytes", "other bytes"],
+)
+def test_of_two_processes_that_race_to_create_an_object_one_does(
+    moto: Server, moto_bucket: str, tmp_path: Path, second: bytes, ends: list[str]
+) -> None:
+    files = [tmp_path / "first", tmp_path / "second"]
+    for path, weights in zip(files, (WEIGHTS, second), strict=True):
+        path.write_bytes(weights)
+    with (
+        _racer(moto, moto_bucket, KEY, files[0]) as one,
+        _racer(moto, moto_bucket, KEY, files[1]) as other,
+    ):
+        racers = (one, other)
+        for racer in racers:
+            assert racer.stdout
+            assert racer.stdout.readline() == "ready\n"
+        for racer in racers:
+            assert racer.stdin
+            racer.stdin.write("go\n")
+            racer.stdin.flush()
+        ended = [racer.communicate(timeout=60)[0].strip() for racer in racers]
+    assert sorted(ended) == ends
+    winner = files[ended.index("created")]
+    assert _body(moto, moto_bucket) == winner.read_bytes()
+
+
+def test_eight_threads_that_publish_to_one_manifest_lose_no_entry(moto: Server, moto_bucket: str) -> None:
+    names = [f"model-{number}" for number in range(RACES)]
+    together = threading.Barrier(RACES)
+
+    def publish(name: str) -> None:
+        store = R2Store(moto.settings(moto_bucket))
+        manifest.read(store, PREFIX, TOY)
+        together.wait(timeout=60)
+        manifest.publish(store, PREFIX, TOY, {name: entry(name)})
+
+    with ThreadPoolExecutor(RACES) as pool:
+        list(pool.map(publish, names))
+    published = manifest.read(R2Store(moto.settings(moto_bucket)), PREFIX, TOY)
+    assert published.entries == {name: entry(name) for name in names}
+
+
+def test_a_wrong_secret_is_told_from_everything_else(rclone: Server) -> None:
+    bucket = rclone.new_bucket()
+    for changed in ({"AWS_SECRET_ACCESS_KEY": "another-secret"}, {"AWS_ACCESS_KEY_ID": "another-key"}):
+        with pytest.raises(StoreError) as refused:
+            R2Store(rclone.settings(bucket, **changed)).read_document(KEY)
+        assert refused.value.what == f"the store did not give {KEY}"
+        assert refused.value.cause.startswith(f"{rclone.url} refuses the credentials (")
+        assert refused.value.next == (
+            "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: they must be of one token, and of this account"
+        )
+
+
+def test_a_bucket_that_is_not_there_is_told_from_everything_else(server: Server, tmp_path: Path) -> None:
+    store = R2Store(server.settings("no-such-bucket"))
+    asked: dict[str, Callable[[], object]] = {
+        f"give {KEY}": lambda: store.read_document(KEY),
+        f"list {PREFIX}": lambda: store.objects(PREFIX),
+        f"take {KEY}": lambda: store.put_file(verified(tmp_path / "alpha"), KEY, lambda _: None),
+    }
+    for doing, ask in asked.items():
+        with pytest.raises(StoreError) as refused:
+            ask()
+        assert str(refused.value) == (
+            f"error: the store did not {doing}\n"
+            f"cause: there is no bucket 'no-such-bucket' at {server.url}\n"
+            "next: create it, or set WEIGHTDOCK_BUCKET to the one that exists"
+        )
+
+
+def test_a_port_on_which_nobody_listens_is_told_within_thirty_seconds() -> None:
+    nobody = Server("nobody", refusing())
+    started = time.monotonic()
+    with pytest.raises(StoreError) as refused:
+        R2Store(nobody.settings("bucket")).read_document(KEY)
+    assert time.monotonic() - started < 30
+    assert refused.value.cause.startswith(f"{nobody.url} cannot be reached: Could not connect")
+
+
+def test_a_server_that_never_answers_is_given_up_within_thirty_seconds(tmp_path: Path) -> None:
+    with silent() as listening:
+        nobody = Server("nobody", listening.url)
+        started = time.monotonic()
+        ran = subprocess.run(
+            [Path(sys.executable).with_name("weightdock"), "fetch"],
+            env=environment(nobody.environment("bucket")),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=35,
+            check=False,
+        )
+        assert time.monotonic() - started < 30
+    assert (ran.returncode, ran.stdout) == (5, "")
+    assert ran.stderr.splitlines()[1].startswith(f"cause: {listening.url} cannot be reached: Read timeout")

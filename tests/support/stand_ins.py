@@ -1,0 +1,130 @@
+"""The embedded stand-ins, as containers of a test's own: a store and an origin that nobody else uses.
+
+They join compose's network under names of their own, so that a demo which is up goes on undisturbed.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+ROOT = Path(__file__).parents[2]
+NETWORK = "weightdock"
+BUCKET = "vision-platform-prod"
+KEYS = {"AWS_ACCESS_KEY_ID": "weightdock", "AWS_SECRET_ACCESS_KEY": "weightdock-local"}
+_READY_SECONDS = 30
+
+
+def docker(*arguments: str) -> str:
+    """What a docker command prints. Raises CalledProcessError."""
+    return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@dataclass(frozen=True)
+class StandIns:
+    """A running store and origin. ``id`` is in the name of everything that is theirs."""
+
+    id: str
+    folder: Path
+
+    @property
+    def store(self) -> str:
+        """The store's address for containers."""
+        return f"http://{self.id}-r2:9000"
+
+    @property
+    def origin(self) -> str:
+        """The origin's address for containers."""
+        return f"http://{self.id}-origin:9001"
+
+    @property
+    def store_here(self) -> str:
+        """The store's address for this process."""
+        return f"http://{docker('port', f'{self.id}-r2', '9000/tcp').splitlines()[0]}"
+
+    def volume(self, name: str) -> str:
+        """A volume of this test run; made when a container mounts it."""
+        return f"{self.id}-{name}"
+
+    def settings(self, prefix: str, **changed: str) -> Path:
+        """A settings file for the driver. A ``prefix`` of its own is a store of its own."""
+        values = {
+            "AWS_S3_ENDPOINT_URL": self.store,
+            **KEYS,
+            "WEIGHTDOCK_PREFIX": prefix,
+            "WEIGHTDOCK_GITHUB_URL": self.origin,
+            "HF_ENDPOINT": self.origin,
+            **changed,
+        }
+        path = self.folder / f"{uuid4().hex}.env"
+        path.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
+        return path
+
+    @contextmanager
+    def faults(self, by_path: Mapping[str, Mapping[str, object]]) -> Iterator[None]:
+        """Make the origin fail so, by the end of a request's path."""
+        path = self.folder / "faults" / "faults.json"
+        path.write_text(json.dumps(by_path))
+        try:
+            yield
+        finally:
+            path.unlink()
+
+
+@contextmanager
+def stand_ins(folder: Path) -> Iterator[StandIns]:
+    """Start both, the origin with everything in its catalogue; remove them and their volumes at the end."""
+    made = StandIns(f"weightdock-test-{uuid4().hex[:8]}", folder)
+    (folder / "faults").mkdir()
+    folder.chmod(0o755)
+    subprocess.run(["docker", "network", "create", NETWORK], capture_output=True, check=False)  # there in a demo
+    try:
+        _fill_origin(made)
+        common = ("run", "--detach", "--init", "--network", NETWORK)
+        docker(*common, "--name", f"{made.id}-r2", "--publish", "127.0.0.1::9000", "weightdock/local-r2")
+        docker(
+            *common,
+            *("--name", f"{made.id}-origin", "--volume", f"{made.volume('origin')}:/origin:ro"),
+            *(
+                "--volume",
+                f"{folder / 'faults'}:/faults:ro",
+                "weightdock/local-origin",
+                "--faults",
+                "/faults/faults.json",
+            ),
+        )
+        for name in ("r2", "origin"):
+            _wait_until_healthy(f"{made.id}-{name}")
+        yield made
+    finally:
+        left = docker("ps", "--all", "--quiet", "--filter", f"name={made.id}").split()
+        if left:
+            docker("rm", "--force", "--volumes", *left)
+        volumes = docker("volume", "ls", "--quiet", "--filter", f"name={made.id}").split()
+        if volumes:
+            docker("volume", "rm", *volumes)
+
+
+def _fill_origin(made: StandIns) -> None:
+    for framework in ("ultralytics", "timm"):
+        docker(
+            *("run", "--rm", "--name", f"{made.id}-make-{framework}", "--network", "none"),
+            *("--volume", f"{ROOT / 'docker' / 'local' / 'origin'}:/srv:ro"),
+            *("--volume", f"{made.volume('origin')}:/workspace/data/.cache"),
+            *("--entrypoint", "python3", f"weightdock/{framework}-uploader"),
+            *(f"/srv/make_{framework}.py", "/workspace/data/.cache"),
+        )
+
+
+def _wait_until_healthy(container: str) -> None:
+    until = time.monotonic() + _READY_SECONDS
+    while docker("inspect", "--format", "{{.State.Health.Status}}", container) != "healthy":
+        if time.monotonic() > until:
+            raise TimeoutError(f"{container} is not healthy: {docker('logs', container)}")
+        time.sleep(0.2)
