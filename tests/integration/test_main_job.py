@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from support.stand_ins import BUCKET, KEYS, NETWORK, ROOT, StandIns, docker, stand_ins
+from support.stand_ins import BUCKET, KEYS, ROOT, StandIns, docker, stand_ins
 
 pytestmark = pytest.mark.engine
 
@@ -57,11 +57,11 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
 @pytest.fixture(scope="module")
 def uploaded(local: StandIns) -> Ran:
     """All eight, once, in the store of this module."""
-    return drive(local.settings("main"), "upload", "--cache", local.volume("cache"))
+    return drive(local, local.settings("main"), "upload", "--cache", local.volume("cache"))
 
 
-def drive(settings: Path, *arguments: str) -> Ran:
-    command: list[str | Path] = [DRIVER, "--env-file", settings, *arguments, "--network", NETWORK, "--json"]
+def drive(local: StandIns, settings: Path, *arguments: str) -> Ran:
+    command: list[str | Path] = [DRIVER, "--env-file", settings, *arguments, "--network", local.id, "--json"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     return Ran(ended.returncode, ended.stdout, ended.stderr)
 
@@ -105,27 +105,27 @@ def test_the_manifests_digests_are_those_of_what_another_client_downloads(
 
 def test_a_second_run_uploads_nothing_and_says_so(local: StandIns, uploaded: Ran) -> None:
     before = s5cmd(local, "ls", f"s3://{BUCKET}/main/*")  # with the time of each write
-    again = drive(local.settings("main"), "upload", "--cache", local.volume("cache"))
+    again = drive(local, local.settings("main"), "upload", "--cache", local.volume("cache"))
     assert (again.code, again.outcomes) == (0, dict.fromkeys(MODELS, "Already exists in R2"))
     assert s5cmd(local, "ls", f"s3://{BUCKET}/main/*") == before
 
 
 def test_an_empty_node_gets_every_model_and_a_full_one_gets_nothing(local: StandIns, uploaded: Ran) -> None:
     volume = local.volume("node")
-    first = drive(local.settings("main"), "bootstrap", "--cache", volume)
+    first = drive(local, local.settings("main"), "bootstrap", "--cache", volume)
     assert (first.code, first.outcomes) == (0, dict.fromkeys(MODELS, "fetched")), first.err
     assert [path for path in files_in(volume) if not path.startswith(".")] == KEYS_OF_MODELS
     sums = docker("run", "--rm", "--volume", f"{volume}:/cache", "--workdir", "/cache", "--entrypoint", "sha256sum",
                   "weightdock/node", *KEYS_OF_MODELS)  # fmt: skip
     found = {line.split()[1].rpartition(".")[0]: line.split()[0] for line in sums.splitlines()}
     assert found == {model: row["sha256"] for model, row in uploaded.rows.items()}
-    second = drive(local.settings("main"), "bootstrap", "--cache", volume)
+    second = drive(local, local.settings("main"), "bootstrap", "--cache", volume)
     assert (second.code, second.outcomes) == (0, dict.fromkeys(MODELS, "in the cache"))
 
 
 def test_models_that_the_origin_does_not_give_fail_and_the_others_still_upload(local: StandIns) -> None:
     with local.faults({"yolo11n-seg.pt": {"status": 404}}):
-        ran = drive(local.settings("gone"), "upload", "--cache", local.volume("gone"), "--model", "yolo11n*")
+        ran = drive(local, local.settings("gone"), "upload", "--cache", local.volume("gone"), "--model", "yolo11n*")
     assert ran.code == 3
     assert ran.outcomes == {
         "ultralytics/yolo11n": "uploaded",
@@ -138,7 +138,7 @@ def test_models_that_the_origin_does_not_give_fail_and_the_others_still_upload(l
 
 def test_an_unreachable_hub_fails_its_models_with_the_origins_exit_code(local: StandIns) -> None:
     settings = local.settings("unreachable", HF_ENDPOINT="http://nobody:9001")
-    ran = drive(settings, "upload", "--cache", local.volume("unreachable"), "--model", "convnext_tiny")
+    ran = drive(local, settings, "upload", "--cache", local.volume("unreachable"), "--model", "convnext_tiny")
     assert (ran.code, ran.outcomes) == (3, {"timm/convnext_tiny": "failed"})
     assert "http://nobody:9001" in ran.rows["timm/convnext_tiny"]["error"]["cause"]
 
@@ -161,26 +161,26 @@ def test_a_corrupt_download_is_never_uploaded_and_leaves_no_trace_in_the_cache(
     name = request.node.callspec.id
     settings, volume = local.settings(name), local.volume(name)
     with local.faults({path: fault}):
-        ran = drive(settings, "upload", "--cache", volume, "--model", model)
+        ran = drive(local, settings, "upload", "--cache", volume, "--model", model)
     assert (ran.code, ran.outcomes) == (4, {model: "failed"}), ran.err
     assert files_in(volume) == []
     with pytest.raises(subprocess.CalledProcessError, match="returned non-zero"):
         keys_in_store(local, name)  # s5cmd's way to say that there is nothing
     # The same cache again, from an origin that is well: a bad blob that stayed would fail it.
-    healed = drive(settings, "upload", "--cache", volume, "--model", model)
+    healed = drive(local, settings, "upload", "--cache", volume, "--model", model)
     assert (healed.code, healed.outcomes) == (0, {model: "uploaded"}), healed.err
 
 
 def test_what_a_demo_left_in_a_shared_cache_never_gets_into_another_store(local: StandIns, uploaded: Ran) -> None:
     """The cache of this module holds all eight; an uploader that has another origin must not take them from there."""
     settings = local.settings("other-origin", WEIGHTDOCK_GITHUB_URL="http://nobody:9001")
-    ran = drive(settings, "upload", "--cache", local.volume("cache"), "--model", "yolo11n")
+    ran = drive(local, settings, "upload", "--cache", local.volume("cache"), "--model", "yolo11n")
     assert (ran.code, ran.outcomes) == (3, {"ultralytics/yolo11n": "failed"})
 
 
 def test_a_truncated_download_is_never_uploaded(local: StandIns) -> None:
     with local.faults({WEIGHTS_OF_CONVNEXT: {"truncate_at": 1_000_000, "method": "GET"}}):
-        ran = drive(local.settings("cut"), "upload", "--cache", local.volume("cut"), "--model", "convnext_tiny")
+        ran = drive(local, local.settings("cut"), "upload", "--cache", local.volume("cut"), "--model", "convnext_tiny")
     assert (ran.code, ran.outcomes) == (3, {"timm/convnext_tiny": "failed"})
     assert files_in(local.volume("cut")) == []
 
@@ -197,14 +197,15 @@ def test_a_store_that_cannot_be_used_says_which_of_three_it_is(
     local: StandIns, changed: dict[str, str], cause: str
 ) -> None:
     settings = local.settings("refused", **changed)
-    ran = drive(settings, "upload", "--cache", local.volume("refused"), "--framework", "timm")
+    ran = drive(local, settings, "upload", "--cache", local.volume("refused"), "--framework", "timm")
     assert ran.code == 5
     assert all(cause in row["error"]["cause"] for row in ran.rows.values())
 
 
 def test_the_dry_run_of_compose_prints_the_planned_keys(local: StandIns) -> None:
-    settings = local.settings("planned")
-    compose = f"docker compose --project-directory {ROOT} --env-file {settings}"
+    joining = local.folder / "compose.yaml"  # all else is compose.yaml as it stands
+    joining.write_text(f"networks: {{default: {{name: {local.id}, external: true}}}}\n")
+    compose = f"docker compose --file compose.yaml --file {joining} --env-file {local.settings('planned')}"
     ended = subprocess.run(
         [*compose.split(), "run", "--rm", "timm-uploader", "--dry-run"],
         capture_output=True,

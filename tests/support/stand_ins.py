@@ -1,6 +1,7 @@
 """The embedded stand-ins, as containers of a test's own: a store and an origin that nobody else uses.
 
-They join compose's network under names of their own, so that a demo which is up goes on undisturbed.
+They have names and a network of their own, so that a demo which is up goes on undisturbed, and one that comes later
+finds nothing of theirs.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from pathlib import Path
 from uuid import uuid4
 
 ROOT = Path(__file__).parents[2]
-NETWORK = "weightdock"
 BUCKET = "vision-platform-prod"
 KEYS = {"AWS_ACCESS_KEY_ID": "weightdock", "AWS_SECRET_ACCESS_KEY": "weightdock-local"}
 _READY_SECONDS = 30
@@ -28,7 +28,7 @@ def docker(*arguments: str) -> str:
 
 @dataclass(frozen=True)
 class StandIns:
-    """A running store and origin. ``id`` is in the name of everything that is theirs."""
+    """A running store and origin. ``id`` is the name of their network, and in the name of everything that is theirs."""
 
     id: str
     folder: Path
@@ -83,10 +83,10 @@ def stand_ins(folder: Path) -> Iterator[StandIns]:
     made = StandIns(f"weightdock-test-{uuid4().hex[:8]}", folder)
     (folder / "faults").mkdir()
     folder.chmod(0o755)
-    subprocess.run(["docker", "network", "create", NETWORK], capture_output=True, check=False)  # there in a demo
+    docker("network", "create", made.id)
     try:
         _fill_origin(made)
-        common = ("run", "--detach", "--init", "--network", NETWORK)
+        common = ("run", "--detach", "--init", "--network", made.id)
         docker(*common, "--name", f"{made.id}-r2", "--publish", "127.0.0.1::9000", "weightdock/local-r2")
         docker(
             *common,
@@ -109,6 +109,7 @@ def stand_ins(folder: Path) -> Iterator[StandIns]:
         volumes = docker("volume", "ls", "--quiet", "--filter", f"name={made.id}").split()
         if volumes:
             docker("volume", "rm", *volumes)
+        docker("network", "rm", made.id)
 
 
 def _fill_origin(made: StandIns) -> None:
