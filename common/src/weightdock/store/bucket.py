@@ -75,12 +75,19 @@ class Bucket:
 
     def ask(self, doing: str, request: Callable[[], _Answer]) -> _Answer:
         """The answer to ``request``. Raises StoreError, "the store did not ``doing``"."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError, ClientError, ResponseStreamingError
+        from urllib3.exceptions import HTTPError
 
         from weightdock.store.refusals import attempts, meaning
 
+        def whole() -> _Answer:
+            try:
+                return request()
+            except HTTPError as error:  # botocore lets it through where the body of a GET's refusal breaks off
+                raise ResponseStreamingError(error=error) from error
+
         try:
-            answer = self.pace.ask(request, lambda error: attempts(error, self._has_answered))
+            answer = self.pace.ask(whole, lambda error: attempts(error, self._has_answered))
             self._has_answered = True
             return answer
         except (BotoCoreError, ClientError) as error:
