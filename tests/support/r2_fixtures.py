@@ -44,14 +44,16 @@ def quick_r2(behind_r2: Server) -> Iterator[Bench]:
         yield Bench.of(double, behind_r2)
 
 
-@pytest.fixture(params=["http", "https"])
-def either_r2(
-    request: pytest.FixtureRequest, behind_r2: Server, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Bench]:
-    """The same over http, and over https with an authority that boto3 trusts by AWS_CA_BUNDLE."""
-    secure = certificate if request.param == "https" else None
-    if secure:
-        monkeypatch.setenv("AWS_CA_BUNDLE", str(secure.authority))
-    with R2Double(behind_r2.url, [KEY], QUICK, certificate=secure) as double:
-        authority = secure.authority if secure else None
-        yield Bench.of(double, behind_r2, authority=authority)
+@pytest.fixture
+def secure_r2(behind_r2: Server, certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """The same over https, with an authority that boto3 trusts by AWS_CA_BUNDLE."""
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate.authority))
+    with R2Double(behind_r2.url, [KEY], QUICK, certificate=certificate) as double:
+        yield Bench.of(double, behind_r2, authority=certificate.authority)
+
+
+@pytest.fixture(params=["quick_r2", "secure_r2"], ids=["http", "https"])
+def either_r2(request: pytest.FixtureRequest) -> Bench:
+    """Over http, and over https."""
+    bench: Bench = request.getfixturevalue(request.param)
+    return bench

@@ -53,6 +53,7 @@ class Server:
         """The same, read."""
         return read(self.environment(bucket, **changed))
 
+    @cache  # noqa: B019  # there are a few servers in a run, and making a client costs more than a request
     def client(self) -> S3Client:
         """Another client's view: plain boto3, none of weightdock's code."""
         import boto3

@@ -47,9 +47,10 @@ class Scene:
         self._client.put_object(
             Bucket=self.bench.bucket, Key=_key(EARLIER), Body=content(EARLIER), Metadata={"sha256": sha256}
         )
-        manifest.publish(self.store(), PREFIX, TOY, {EARLIER: entry(EARLIER)})
+        manifest.publish(self.store, PREFIX, TOY, {EARLIER: entry(EARLIER)})
         return self
 
+    @cached_property
     def store(self) -> R2Store:
         """The bucket past the double, whose record then has the uploaders' requests alone."""
         return R2Store(self.bench.behind.settings(self.bench.bucket))
@@ -99,7 +100,7 @@ class Scene:
     def assert_whole(self) -> None:
         """Everything is there, the manifest says all of it, and a plan finds nothing to do."""
         assert self.visible() == set(self.models)
-        held = Holdings.read(self.store(), PREFIX, TOY)
+        held = Holdings.read(self.store, PREFIX, TOY)
         planned = plan([spec(name) for name in self.models], PREFIX, held.entries, held.objects)
         assert {one.action for one in planned} == {Action.NOTHING}
 
@@ -134,7 +135,7 @@ class Scene:
         except self._client.exceptions.NoSuchUpload:
             return {}
 
-    @cached_property
+    @property
     def _client(self) -> S3Client:
         return self.bench.behind.client()
 
