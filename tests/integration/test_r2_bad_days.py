@@ -168,6 +168,15 @@ def test_what_was_done_without_an_answer_is_not_done_twice(errand: Errand, asked
     assert _orphans(errand) == (asked == "an upload is begun")
 
 
+@pytest.mark.parametrize("fault", [Truncate(20), ResetAnswer(20)], ids=str)
+def test_a_refusal_that_breaks_off_is_asked_for_again(quick_r2: Bench, tmp_path: Path, fault: Fault) -> None:
+    struck = quick_r2.double.inject(fault, When("GetObject", key="manifest.json"))  # there is none: a 404 with a body
+    errand = Errand(Scene(quick_r2, tmp_path, MODELS))
+    assert errand.upload().exit_code == 0
+    assert struck.struck == 1
+    errand.scene.assert_whole()
+
+
 @pytest.mark.parametrize("asked", ["a small object is put", "a part is sent", "an upload is completed"])
 def test_over_https_too_what_was_done_without_an_answer_is_not_done_twice(either_errand: Errand, asked: str) -> None:
     either_errand.scene.bench.double.inject(DropAnswer(), REQUESTS[asked])
