@@ -488,22 +488,19 @@ def test_a_lock_goes_to_stdout_whole_and_progress_to_stderr(locking_toy: Bench) 
     bench.register("beta", "alpha")
     ran = bench.run("lock", "--framework", "toy")
     assert ran.code == 0
-    assert ran.stdout == (
-        "# Written by `make lock` from what the origins publish; review what changed, then commit it.\n"
-        "# size (bytes) and sha256 are of the origin's own file.\n"
-        "schema = 1\n"
-        + "".join(
-            f'\n[models."{name}"]\n'
-            'asset = ""\n'
-            f'url = "https://toys.example/{name}.bin"\n'
-            'revision = "r1"\n'
-            f"size = {len(_given(name))}\n"
-            f'sha256 = "{digest(_given(name))}"\n'
-            'licence = "MIT"\n'
-            'versions = { toy = "1.0" }\n'
-            for name in ("alpha", "beta")
-        )
-    )
+    said = {
+        name: {
+            "asset": "",
+            "url": f"https://toys.example/{name}.bin",
+            "revision": "r1",
+            "size": len(_given(name)),
+            "sha256": str(digest(_given(name))),
+            "licence": "MIT",
+            "versions": {"toy": "1.0"},
+        }
+        for name in ("alpha", "beta")
+    }
+    assert ran.stdout == json.dumps({"schema": 1, "models": said}, indent=1) + "\n"
     assert ran.stderr.splitlines() == [
         f"toy/{name}  {digest(_given(name)).short}  {len(_given(name))} bytes" for name in ("beta", "alpha")
     ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import pickle
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -92,27 +92,34 @@ def _names(home: Path) -> list[str]:
 def test_a_lock_looks_like_this() -> None:
     beta = replace(_locked("beta"), asset="chatty", versions={"toy": "1.0", "abacus": "2"})
     text = f"""\
-# Written by `make lock` from what the origins publish; review what changed, then commit it.
-# size (bytes) and sha256 are of the origin's own file.
-schema = 1
-
-[models."a.v2"]
-asset = ""
-url = "https://origin.example/a.v2.bin"
-revision = "r1"
-size = 19
-sha256 = "{digest(content("a.v2"))}"
-licence = "MIT \\"or so\\""
-versions = {{ toy = "1.0" }}
-
-[models."beta"]
-asset = "chatty"
-url = "https://origin.example/beta.bin"
-revision = "r1"
-size = 19
-sha256 = "{digest(content("beta"))}"
-licence = "MIT"
-versions = {{ abacus = "2", toy = "1.0" }}
+{{
+ "schema": 1,
+ "models": {{
+  "a.v2": {{
+   "asset": "",
+   "url": "https://origin.example/a.v2.bin",
+   "revision": "r1",
+   "size": 19,
+   "sha256": "{digest(content("a.v2"))}",
+   "licence": "MIT \\"or so\\"",
+   "versions": {{
+    "toy": "1.0"
+   }}
+  }},
+  "beta": {{
+   "asset": "chatty",
+   "url": "https://origin.example/beta.bin",
+   "revision": "r1",
+   "size": 19,
+   "sha256": "{digest(content("beta"))}",
+   "licence": "MIT",
+   "versions": {{
+    "abacus": "2",
+    "toy": "1.0"
+   }}
+  }}
+ }}
+}}
 """
     assert lock.render([beta, replace(_locked("a.v2"), licence='MIT "or so"')]) == text
 
@@ -153,14 +160,14 @@ def test_a_lock_changes_by_the_lines_of_what_changed() -> None:
     after = lock.render([_locked("gamma"), _locked("beta", b"new"), _locked("alpha")]).splitlines()
     changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
     assert changed == [
-        ("size = 19", "size = 3"),
-        (f'sha256 = "{digest(content("beta"))}"', f'sha256 = "{digest(b"new")}"'),
+        ('   "size": 19,', '   "size": 3,'),
+        (f'   "sha256": "{digest(content("beta"))}",', f'   "sha256": "{digest(b"new")}",'),
     ]
 
 
 def test_a_lock_of_nothing_is_a_lock(tmp_path: Path) -> None:
     text = lock.render([])
-    assert tomllib.loads(text) == {"schema": 1}
+    assert json.loads(text) == {"schema": 1, "models": {}}
     assert text.endswith("\n")
     assert lock.read(TOY, _home(tmp_path, locked=[])) == {}
 
@@ -172,71 +179,75 @@ def test_where_there_is_no_lock_nothing_is_locked(tmp_path: Path) -> None:
 
 
 GOOD = lock.render([_locked()])
-VERSIONS = next(line for line in GOOD.splitlines() if line.startswith("versions = "))
-SHA256 = f'sha256 = "{digest(content("alpha"))}"'
 TEXTS_WANTED = "TypeError: alpha: asset, url, revision, licence and versions are texts"
 NUMBERS_WANTED = "TypeError: alpha: size is a number and versions a table"
 NO_SHA256 = "IntegrityError: error: 'abc' is not a sha256"
 
+
+def _with(**fields: object) -> str:
+    """A lock of alpha with other fields; without those that are None."""
+    document = json.loads(GOOD)
+    changed = {**document["models"]["alpha"], **fields}
+    document["models"]["alpha"] = {name: value for name, value in changed.items() if value is not None}
+    return json.dumps(document)
+
+
 MALFORMED: dict[str, tuple[str | bytes, str]] = {
-    "no TOML": (
-        GOOD.replace("schema = 1", "schema"),
-        "Expected '=' after a key in a key/value pair (at line 3, column 7)",
+    "no JSON": (GOOD.replace('"schema": 1', '"schema" 1'), "Expecting ':' delimiter: line 2 column 11 (char 12)"),
+    "no text": (b"\xff", "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+    "nested too deep": (
+        "[" * 100_000,
+        "maximum recursion depth exceeded while decoding a JSON array from a unicode string",
     ),
-    "no text": (
-        GOOD.encode() + b"# \xff",
-        "'utf-8' codec can't decode byte 0xff in position {position}: invalid start byte",
+    "a model twice": ('{"schema": 1, "models": {"alpha": 1, "alpha": 2}}', "'alpha' stands there twice"),
+    "a field twice": ('{"schema": 1, "models": {"alpha": {"size": 1, "size": 2}}}', "'size' stands there twice"),
+    "empty": ("", "Expecting value: line 1 column 1 (char 0)"),
+    "a list": ("[]", "its schema is None, and this weightdock reads 1"),
+    "no schema": ('{"models": {}}', "its schema is None, and this weightdock reads 1"),
+    "a newer schema": ('{"schema": 2}', "its schema is 2, and this weightdock reads 1"),
+    "a schema that is a text": ('{"schema": "1"}', "its schema is '1', and this weightdock reads 1"),
+    "no models": ('{"schema": 1}', "KeyError: 'models'"),
+    "models that are a list": (
+        '{"schema": 1, "models": []}',
+        "AttributeError: 'list' object has no attribute 'items'",
     ),
-    "a model twice": (
-        GOOD + GOOD.partition("schema = 1\n")[2],
-        "Cannot declare ('models', 'alpha') twice (at line {line}, column 16)",
-    ),
-    "empty": ("", "its schema is None, and this weightdock reads 1"),
-    "no schema": (GOOD.replace("schema = 1", ""), "its schema is None, and this weightdock reads 1"),
-    "a newer schema": (GOOD.replace("schema = 1", "schema = 2"), "its schema is 2, and this weightdock reads 1"),
-    "a schema that is a text": (
-        GOOD.replace("schema = 1", 'schema = "1"'),
-        "its schema is '1', and this weightdock reads 1",
-    ),
-    "models that are a list": ("schema = 1\nmodels = []\n", "AttributeError: 'list' object has no attribute 'items'"),
     "a model that is a text": (
-        'schema = 1\nmodels.alpha = "a"\n',
+        '{"schema": 1, "models": {"alpha": "a"}}',
         "TypeError: string indices must be integers, not 'str'",
     ),
     "a model that climbs out": (
         GOOD.replace('"alpha"', '"../alpha"'),
         "ConfigurationError: error: toy/../alpha is not a model name",
     ),
-    "without size": (GOOD.replace("size = 20\n", ""), "KeyError: 'size'"),
-    "without sha256": (GOOD.replace(f"{SHA256}\n", ""), "KeyError: 'sha256'"),
-    "without url": (GOOD.replace(f'url = "{ORIGIN}/alpha.bin"\n', ""), "KeyError: 'url'"),
-    "without versions": (GOOD.replace(f"{VERSIONS}\n", ""), "KeyError: 'versions'"),
-    "a size that is a text": (GOOD.replace("size = 20", 'size = "20"'), NUMBERS_WANTED),
-    "a size that is a truth": (GOOD.replace("size = 20", "size = true"), NUMBERS_WANTED),
-    "a size that is no whole number": (GOOD.replace("size = 20", "size = 20.0"), NUMBERS_WANTED),
-    "versions that are a text": (GOOD.replace(VERSIONS, 'versions = "1.0"'), NUMBERS_WANTED),
-    "a version that is a number": (GOOD.replace(VERSIONS, "versions = { toy = 1.0 }"), TEXTS_WANTED),
-    "a revision that is a number": (GOOD.replace('revision = "r1"', "revision = 1"), TEXTS_WANTED),
-    "a sha256 that is none": (GOOD.replace(SHA256, 'sha256 = "abc"'), NO_SHA256),
+    "without size": (_with(size=None), "KeyError: 'size'"),
+    "without sha256": (_with(sha256=None), "KeyError: 'sha256'"),
+    "without url": (_with(url=None), "KeyError: 'url'"),
+    "without versions": (_with(versions=None), "KeyError: 'versions'"),
+    "a size that is a text": (_with(size="20"), NUMBERS_WANTED),
+    "a size that is a truth": (_with(size=True), NUMBERS_WANTED),
+    "a size that is no whole number": (_with(size=20.0), NUMBERS_WANTED),
+    "versions that are a text": (_with(versions="1.0"), NUMBERS_WANTED),
+    "a version that is a number": (_with(versions={"toy": 1.0}), TEXTS_WANTED),
+    "a revision that is a number": (_with(revision=1), TEXTS_WANTED),
+    "a sha256 that is none": (_with(sha256="abc"), NO_SHA256),
 }
 
 
 @pytest.mark.parametrize(("text", "cause"), MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_malformed_lock_is_refused_and_named(tmp_path: Path, text: str | bytes, cause: str) -> None:
     home = _home(tmp_path, locked=text)
-    said = cause.format(position=len(GOOD.encode()) + 2, line=GOOD.count("\n") + 2)
     for read in (lock.read, catalogue.load):
         with pytest.raises(ConfigurationError) as refused:
             read(TOY, home)
         assert str(refused.value) == (
-            f"error: {home / 'toy' / 'models.lock'} is malformed\ncause: {said}\nnext: make lock"
+            f"error: {home / 'toy' / 'models.lock'} is malformed\ncause: {cause}\nnext: make lock"
         )
         assert refused.value.exit_code is ExitCode.USAGE
 
 
 def test_a_negative_size_is_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError):
-        lock.read(TOY, _home(tmp_path, locked=GOOD.replace("size = 20", "size = -20")))
+        lock.read(TOY, _home(tmp_path, locked=_with(size=-20)))
 
 
 # Patterns
