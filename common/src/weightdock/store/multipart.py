@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -61,6 +63,38 @@ def parts_of(size: int, length: int) -> Iterator[Part]:
     """All parts of a file of ``size`` bytes, each of ``length`` but the last."""
     for number, offset in enumerate(range(0, size, length), start=1):
         yield Part(number, offset, min(length, size - offset))
+
+
+class _PartOfFile(io.RawIOBase):
+    """A part as a stream of its own, read from the disk as it goes out: in memory, eight at a time would be 128 MiB."""
+
+    def __init__(self, path: Path, part: Part) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._part = part
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._part.length}[whence]
+        return self._at
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]  # any buffer: that type is the stub's own
+        self._file.seek(self._part.offset + self._at)
+        count = self._file.readinto(memoryview(buffer)[: max(0, self._part.length - self._at)])
+        self._at += count
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 class Multipart:
@@ -138,19 +172,19 @@ class Multipart:
             pool.shutdown(cancel_futures=True)  # after a failure the parts that wait would fail one by one
 
     def _send_part(self, upload_id: str, part: Part, there: str | None) -> str:
-        with self._file.path.open("rb", buffering=0) as stream:
-            stream.seek(part.offset)
-            body = stream.read(part.length)
-        md5 = hashlib.md5(body, usedforsecurity=False)
+        with _PartOfFile(self._file.path, part) as body:
+            md5 = hashlib.file_digest(body, partial(hashlib.md5, usedforsecurity=False))
         if there and there.strip('"') == md5.hexdigest():
             return there
         put = partial(self._bucket.client.upload_part, Bucket=self._bucket.name, Key=self._key, UploadId=upload_id)
         checked = base64.b64encode(md5.digest()).decode()
-        etag = self._bucket.ask_unless(
-            GONE,
-            f"take part {part.number} of {self._key}",
-            lambda: put(PartNumber=part.number, Body=body, ContentMD5=checked)["ETag"],
-        )
+
+        def request() -> str:
+            with _PartOfFile(self._file.path, part) as body:
+                answer = put(PartNumber=part.number, Body=body, ContentMD5=checked)  # type: ignore[arg-type]  # is an IO
+                return answer["ETag"]
+
+        etag = self._bucket.ask_unless(GONE, f"take part {part.number} of {self._key}", request)
         if etag is None:
             raise _UploadGone
         return etag

@@ -1,0 +1,97 @@
+"""What an upload costs: nothing where nothing is to be done, and memory by a setting, not by a file's size."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from support.announce import announce
+from support.measured import measure
+from support.r2_bench import KEY, Bench, Place
+from support.r2_double import RemoteDouble
+from support.samples import PREFIX, TOY, content, entry, spec
+from support.servers import Server
+from support.uploader import Job
+from support.zero_store import zero_store
+from weightdock.store import manifest, multipart
+from weightdock.store.r2 import R2Store
+
+MIB = 1024 * 1024
+HUGE_BYTES = 5 * 1024 * MIB
+SHA256_OF_HUGE = "7f06c62352aebd8125b2a1841e2b9e1ffcbed602f381c3dcb3200200e383d1d5"  # of zeros, by sha256sum
+BESIDE_PARTS_BYTES = 64 * MIB
+MOST_REQUESTS = 3
+MOST_CPU_SECONDS, BOTO3_SECONDS = 0.6, 0.35
+"""Of a run with nothing to do, where Python and boto3 alone take the second. Here and now they may take longer."""
+YARDSTICK = "import time, boto3; boto3.client('s3', 'auto'); print(time.process_time())"
+
+
+def _catalogue(package: Path, names: list[str]) -> None:
+    entries = (f'[models."{name}"]\ntask = "classify"\ndescription = "the toy {name}"\n' for name in names)
+    path = package / "weightdock" / "catalogue" / TOY / "models.toml"
+    path.write_text("\n".join(['extension = "bin"', *entries]), encoding="utf-8")
+
+
+def _fill(bench: Bench, names: list[str]) -> None:
+    """Objects and manifest as uploaders leave them, past the double, whose record is then the run's alone."""
+    client = bench.behind.client()
+    with ThreadPoolExecutor(8) as pool:
+        put = [
+            pool.submit(client.put_object, Bucket=bench.bucket, Key=spec(name).key(PREFIX), Body=content(name))
+            for name in names
+        ]
+    assert all(one.result() for one in put)
+    store = R2Store(bench.behind.settings(bench.bucket))
+    manifest.publish(store, PREFIX, TOY, {name: entry(name) for name in names})
+
+
+@pytest.mark.parametrize("count", [8, 1826])
+def test_a_run_with_nothing_to_do_costs_three_requests_and_little_of_the_processor(
+    quick_r2: Bench, toy_package: Path, tmp_path: Path, count: int, pytestconfig: pytest.Config
+) -> None:
+    names = [f"model_{number}" for number in range(count)]
+    _catalogue(toy_package, names)
+    _fill(quick_r2, names)
+    # Bytecode is kept, as it is in the images.
+    given = quick_r2.environment(PYTHONPATH=str(toy_package), PYTHONDONTWRITEBYTECODE="")
+    arguments = ("upload", "--framework", TOY, "--json")
+    measure("weightdock.cli", *arguments, given=given, folder=tmp_path)  # compiles the copy of the package
+    quick_r2.double.record.clear()
+    usage = measure("weightdock.cli", *arguments, given=given, folder=tmp_path)
+    yardstick = float(subprocess.run([sys.executable, "-c", YARDSTICK], check=True, capture_output=True).stdout)
+    assert usage.code == 0, usage.stderr
+    outcomes = Counter(row["outcome"] for row in json.loads(usage.stdout)["results"])
+    asked = [str(one.operation) for one in quick_r2.double.record.entries()]
+    took = f"{usage.cpu_seconds:.2f} s of processor (boto3 alone: {yardstick:.2f} s)"
+    announce(pytestconfig, f"nothing to do for {count} models: {len(asked)} requests, {took}")
+    assert outcomes == {"Already exists in R2": count}
+    assert set(asked) == {"GetObject", "ListObjects"}
+    assert len(asked) <= MOST_REQUESTS
+    assert usage.started == [], "no loader is started"
+    assert usage.cpu_seconds < MOST_CPU_SECONDS * max(1, yardstick / BOTO3_SECONDS)
+
+
+def test_the_memory_of_an_upload_does_not_grow_with_the_file(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    with zero_store() as behind, RemoteDouble(behind, [KEY]) as double:
+        place = Place(double.url, Server("zero", behind), "bucket")
+        job = Job(
+            environment=place.environment(WEIGHTDOCK_CACHE=str(tmp_path / "cache")),
+            models={"huge": HUGE_BYTES},
+            diary=str(tmp_path / "diary"),
+            output="",
+            sparse=SHA256_OF_HUGE,
+        )
+        usage = measure("support.uploader", json.dumps(asdict(job)), given={}, folder=tmp_path, seconds=240)
+        assert usage.code == 0, usage.stderr
+        sent = sum(one.bytes_in for one in double.record.entries("UploadPart"))
+    assert sent == HUGE_BYTES
+    allowed = BESIDE_PARTS_BYTES + multipart._WORKERS * multipart.PART_BYTES
+    announce(pytestconfig, f"memory of an upload of 5 GiB: {usage.peak_bytes // MIB} MiB of {allowed // MIB} MiB")
+    assert usage.peak_bytes <= allowed
