@@ -10,6 +10,7 @@ LOCAL := docker compose --profile local
 R2_SETTINGS := --env-file docker/local/r2/settings.env
 ORIGIN_SETTINGS := $(if $(filter upstream,$(ORIGIN)),,--env-file docker/local/origin/settings.env)
 LOCKED := $(patsubst common/src/weightdock/catalogue/%/models.toml,%,$(wildcard common/src/weightdock/catalogue/*/models.toml))
+LAST_RUN := .build/last-run.json
 STAND_INS := local-r2 $(if $(filter upstream,$(ORIGIN)),,local-origin)
 
 # ON=demo: the demo's store and origin in place of what the environment and .env say.
@@ -33,7 +34,7 @@ help: ## Show this
 .PHONY: demo
 demo: images ## All eight models: origin, uploaders, store, node; needs no account (ORIGIN=upstream: the real weights)
 	$(LOCAL) up --detach --wait --quiet-pull $(STAND_INS)
-	$(DRIVER) $(R2_SETTINGS) $(ORIGIN_SETTINGS) upload --network weightdock
+	$(DRIVER) $(R2_SETTINGS) $(ORIGIN_SETTINGS) upload --network weightdock --save $(LAST_RUN)
 	$(DRIVER) $(R2_SETTINGS) bootstrap --network weightdock --cache weightdock-node-cache
 	@echo "The store stays up: http://127.0.0.1:9000, key weightdock, secret weightdock-local; make demo-down ends it." >&2
 
@@ -45,10 +46,10 @@ demo-down: ## End the demo's store and origin; what they hold stays
 
 .PHONY: upload-all
 upload-all: $(DRIVER) ## Upload every registered model that is missing
-	$(DRIVER) $(DEMO_SETTINGS) upload $(DEMO_NETWORK)
+	$(DRIVER) $(DEMO_SETTINGS) upload $(DEMO_NETWORK) --save $(LAST_RUN)
 
 upload/%: $(DRIVER) ## Upload one framework's: upload/ultralytics, upload/timm
-	$(DRIVER) $(DEMO_SETTINGS) upload --framework $* $(DEMO_NETWORK)
+	$(DRIVER) $(DEMO_SETTINGS) upload --framework $* $(DEMO_NETWORK) --save $(LAST_RUN)
 
 .PHONY: plan
 plan: $(DRIVER) ## Show what upload-all would do, and what it would cost (ON=demo: in the demo's store)
@@ -59,8 +60,9 @@ verify: $(DRIVER) ## Compare the store with manifest and lock; DEEP=1 reads ever
 	.venv/bin/weightdock verify $(if $(DEEP),--deep)
 
 .PHONY: status
-status: $(DRIVER) ## Show where each model is: lock, manifest, store, cache (ON=demo)
-	.venv/bin/weightdock status
+status: $(DRIVER) ## Show where each model is, and write a page to look at: .build/status.html (ON=demo)
+	mkdir -p .build
+	.venv/bin/weightdock status --html .build/status.html $(patsubst %,--run %,$(wildcard $(LAST_RUN)))
 
 .PHONY: lock
 lock: $(LOCKED:%=lock/%) ## Write models.lock from what the origins publish, for review (ON=demo: only show it)
@@ -72,7 +74,7 @@ lock/%:
 
 .PHONY: bootstrap
 bootstrap: $(DRIVER) ## Fill this machine's cache from the store
-	$(DRIVER) $(DEMO_SETTINGS) bootstrap $(DEMO_NETWORK)
+	$(DRIVER) $(DEMO_SETTINGS) bootstrap $(DEMO_NETWORK) --save $(LAST_RUN)
 
 ##@ Build
 
@@ -93,8 +95,12 @@ image-sizes: $(DRIVER) ## Show each image's size beside its limit
 ##@ Work on weightdock
 
 .PHONY: test
-test: images .venv/dev ## Unit, image and integration tests, on real parts
+test: images browser .venv/dev ## Unit, image, browser and integration tests, on real parts
 	.venv/bin/pytest
+
+.PHONY: browser
+browser: ## Have a Chromium for the tests: the one that is there, else install one
+	docker/browser
 
 .PHONY: lint
 lint: .venv/dev ## ruff, mypy, shellcheck, hadolint

@@ -257,6 +257,34 @@ def test_the_status_for_machines_parses(bench: Bench) -> None:
     ]
 
 
+def test_the_status_is_also_a_page_to_look_at_beside_the_table(bench: Bench, tmp_path: Path) -> None:
+    bench.fill("alpha")
+    (tmp_path / "run.json").write_text(bench.run("fetch", "--json", "--model", "alpha").stdout, encoding="utf-8")
+    ran = bench.run("status", "--html", "page.html", "--run", "run.json")
+    assert (ran.code, ran.stdout) == (0, bench.run("status").stdout)
+    assert ran.stderr == f"to look at: {(tmp_path / 'page.html').as_uri()}\n"
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert [
+        text for text in ("toy alpha", "toy beta", "Last run", "1 model: 1 fetched", "</html>") if text not in page
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--run", "run.json"], "--run is for the page"),
+        (["--run", "run.json", "--html", "page.html"], "run.json is no report of a run"),
+        (["--html", "nowhere/page.html"], "nowhere/page.html cannot be written"),
+    ],
+)
+def test_a_page_that_cannot_be_made_is_a_usage_error(
+    bench: Bench, tmp_path: Path, options: list[str], said: str
+) -> None:
+    ran = bench.run("status", *options)
+    assert (ran.code, ran.stdout, ran.stderr.splitlines()[0]) == (2, "", f"error: {said}")
+    assert not (tmp_path / "page.html").exists()
+
+
 # prune
 
 

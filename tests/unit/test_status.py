@@ -39,6 +39,7 @@ EVERYWHERE = ModelStatus(
     in_manifest=True,
     in_store=True,
     in_cache=True,
+    differs="",
     size_bytes=20,
     sha256=digest(content("alpha")).hex,
     licence="MIT",
@@ -52,6 +53,7 @@ NOWHERE = ModelStatus(
     in_manifest=False,
     in_store=False,
     in_cache=False,
+    differs="",
     size_bytes=None,
     sha256="",
     licence="",
@@ -131,6 +133,23 @@ def test_the_size_is_the_manifests_and_else_the_objects(store: MemoryStore, cach
     assert [one.size_bytes for one in survey([ALPHA, GAMMA], PREFIX, store, cache)] == [20, 1000]
 
 
+def test_what_differs_names_both_values(store: MemoryStore, cache: Cache) -> None:
+    other = digest(b"other")
+    manifest.publish(store, PREFIX, TOY, {"alpha": replace(entry("alpha"), sha256=other)})
+    [on_node] = survey([ALPHA], PREFIX, store, cache)
+    assert on_node.differs == f"this machine has sha256 {digest(content('alpha'))}, and the manifest says {other}"
+    [in_lock] = survey([LOCKED], PREFIX, store, cache)
+    assert in_lock.differs == f"the manifest says sha256 {other}, and models.lock says {digest(content('alpha'))}"
+    store.keep(ALPHA.key(PREFIX), b"truncated")
+    [in_store] = survey([LOCKED], PREFIX, store, cache)
+    assert in_store.differs == "it has 9 bytes, and the manifest says 20"
+
+
+def test_what_differs_is_told_below_the_table() -> None:
+    *_, empty, last = table([replace(EVERYWHERE, differs="one is not the other"), NOWHERE], NOW).splitlines()
+    assert (empty, last) == ("", "toy/alpha differs: one is not the other")
+
+
 def test_a_survey_is_a_row_for_each_model_in_columns() -> None:
     assert table([EVERYWHERE, LOST, UNKNOWN, NOWHERE], NOW) == (
         "MODEL      TASK      LOCK  MANIFEST  R2   HERE      SIZE  SHA256        LICENCE  AGE\n"
@@ -160,6 +179,7 @@ def test_a_survey_for_machines_is_one_line() -> None:
                 "in_manifest": True,
                 "in_store": True,
                 "in_cache": True,
+                "differs": "",
                 "size_bytes": 20,
                 "sha256": digest(content("alpha")).hex,
                 "licence": "MIT",
@@ -173,6 +193,7 @@ def test_a_survey_for_machines_is_one_line() -> None:
                 "in_manifest": False,
                 "in_store": False,
                 "in_cache": False,
+                "differs": "",
                 "size_bytes": None,
                 "sha256": "",
                 "licence": "",

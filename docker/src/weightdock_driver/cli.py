@@ -11,7 +11,7 @@ import click
 
 from weightdock import catalogue, report
 from weightdock.artifact import Framework
-from weightdock.errors import EngineError, ExitCode, WeightdockError
+from weightdock.errors import ConfigurationError, EngineError, ExitCode, WeightdockError
 from weightdock.report import RunReport
 from weightdock_driver import __version__, env_files, images, jobs
 from weightdock_driver.jobs import Job, Request
@@ -41,6 +41,12 @@ def _cache(default: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
 _network = click.option("--network", metavar="NAME", help="The containers' network: host, or a compose network's name.")
 _tag = click.option("--tag", default=images.LATEST, show_default=True, help="Which build of the images.")
 _json = click.option("--json", "as_json", is_flag=True, help="Write the report as one JSON line on stdout.")
+_save = click.option(
+    "--save",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also keep the report as JSON: what `weightdock status --html … --run FILE` charts.",
+)
 
 
 def _examples(*lines: str) -> str:
@@ -84,6 +90,7 @@ def cli(context: click.Context, log_level: str, files: tuple[Path, ...]) -> None
 @_network
 @_tag
 @_json
+@_save
 @click.pass_obj
 def upload(
     files: Sequence[Path],
@@ -96,6 +103,7 @@ def upload(
     network: str | None,
     tag: str,
     as_json: bool,
+    save: Path | None,
 ) -> int:
     """Put every registered model that is missing into the store: a container per framework, side by side."""
     given = env_files.load(files)
@@ -103,7 +111,7 @@ def upload(
     work = jobs.upload(_request(frameworks, models, cache, network, tag), given, jobs.new_run(), flags)
     _tell(jobs.announcement(work, given, "plan (nothing will be changed)" if dry_run else "upload"))
     merged = _run(work)
-    worst = _show(merged, as_json, report.plan_table(merged) if dry_run else report.table(merged))
+    worst = _show(merged, as_json, report.plan_table(merged) if dry_run else report.table(merged), save)
     return max(worst, ExitCode.SOME_FAILED if check and merged.has_work else ExitCode.DONE)
 
 
@@ -118,6 +126,7 @@ def upload(
 @_network
 @_tag
 @_json
+@_save
 @click.pass_obj
 def bootstrap(
     files: Sequence[Path],
@@ -127,13 +136,14 @@ def bootstrap(
     network: str | None,
     tag: str,
     as_json: bool,
+    save: Path | None,
 ) -> int:
     """Fill this node's cache from the store, each file checked while it streams."""
     given = env_files.load(files)
     work = jobs.bootstrap(_request(frameworks, models, cache, network, tag), given, jobs.new_run())
     _tell(jobs.announcement(work, given, "bootstrap"))
     merged = _run(work)
-    return _show(merged, as_json, report.table(merged))
+    return _show(merged, as_json, report.table(merged), save)
 
 
 @cli.command("images", epilog=_examples("images", "images --sizes"))
@@ -169,8 +179,16 @@ def _run(work: Sequence[Job]) -> RunReport:
     return report.merge(verdict.report_of(job, end) for job, end in zip(work, ended, strict=True))
 
 
-def _show(merged: RunReport, as_json: bool, table: str) -> int:
+def _show(merged: RunReport, as_json: bool, table: str, save: Path | None) -> int:
     click.echo(merged.to_json() if as_json else table)
+    if save:
+        try:
+            save.parent.mkdir(parents=True, exist_ok=True)
+            save.write_text(f"{merged.to_json()}\n", encoding="utf-8")
+        except OSError as error:  # told after the report itself, which must not be lost for it
+            raise ConfigurationError(
+                f"{save} cannot be written", cause=str(error), next="name another file with --save"
+            ) from error
     return merged.exit_code
 
 

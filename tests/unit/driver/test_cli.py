@@ -66,6 +66,22 @@ def test_json_is_one_line_of_both_reports(fake: FakeEngine, capsys: Output) -> N
     assert [row["model"] for row in json.loads(line)["results"]] == ["timm/convnext_tiny", "ultralytics/yolo11n"]
 
 
+@pytest.mark.parametrize("command", ["upload", "bootstrap"])
+def test_a_report_is_kept_for_the_status_page_beside_the_table(fake: FakeEngine, capsys: Output, command: str) -> None:
+    assert cli.main([command, "--json"]) == cli.main([command, "--save", "new/last.json"])
+    (line, *table) = capsys.readouterr().out.splitlines()
+    assert Path("new/last.json").read_text(encoding="utf-8") == f"{line}\n"
+    assert table[0].startswith("MODEL ")
+
+
+def test_a_report_that_cannot_be_kept_was_shown_all_the_same(fake: FakeEngine, capsys: Output) -> None:
+    Path("taken").touch()
+    assert cli.main(["upload", "--save", "taken/last.json"]) == 2
+    out, err = capsys.readouterr()
+    assert out.endswith("2 models: 2 uploaded · 2.0 MB\n")
+    assert "error: taken/last.json cannot be written\n" in err
+
+
 def test_options_reach_the_containers(fake: FakeEngine) -> None:
     wanted = ["--framework", "timm", "--framework", "timm", "--model", "convnext_*"]
     assert cli.main(["upload", *wanted, "--dry-run", "--network", "n", "--tag", "v2", "--cache", "other"]) == 0

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
 from weightdock import catalogue, report, settings
 from weightdock.cache import Cache
 from weightdock.cli import options
+from weightdock.errors import ConfigurationError
 from weightdock.store.r2 import R2Store
+from weightdock.upkeep import page
 from weightdock.upkeep import prune as pruning
 from weightdock.upkeep import status as surveying
 from weightdock.upkeep.check import Check
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command(epilog=options.examples("verify", "verify --deep --model sam2_t"))
@@ -28,15 +33,33 @@ def verify(frameworks: tuple[str, ...], models: tuple[str, ...], deep: bool, as_
     options.end(check.run(specs), as_json or as_events)
 
 
-@click.command(epilog=options.examples("status", "status --framework timm --json"))
+@click.command(
+    epilog=options.examples("status", "status --framework timm --json", "status --html status.html --run upload.json")
+)
 @options.framework
 @options.model
+@click.option("--html", type=_FILE, metavar="FILE", help="Also write a page to look at, in one file.")
+@click.option("--run", type=_FILE, metavar="FILE", help="With --html: chart this report of an upload or fetch --json.")
 @options.json
-def status(frameworks: tuple[str, ...], models: tuple[str, ...], as_json: bool) -> None:
+def status(
+    frameworks: tuple[str, ...], models: tuple[str, ...], html: Path | None, run: Path | None, as_json: bool
+) -> None:
     """Show where each model is: lock, manifest, store, this machine's cache."""
     configured, specs = settings.load(), options.selected(frameworks, models)
-    found = surveying.survey(specs, configured.prefix, R2Store(configured), Cache(configured.cache))
-    click.echo(surveying.to_json(found) if as_json else surveying.table(found, datetime.now(UTC)))
+    if run and not html:
+        raise ConfigurationError(
+            "--run is for the page",
+            cause="there is no --html",
+            next=f"weightdock status --html status.html --run {run}",
+        )
+    store = R2Store(configured)
+    charted = page.read_run(run) if run else None
+    found = surveying.survey(specs, configured.prefix, store, Cache(configured.cache))
+    now = datetime.now(UTC)
+    if html:
+        page.write(html, page.render(found, now, charted))
+        click.echo(f"to look at: {html.resolve().as_uri()}", err=True)
+    click.echo(surveying.to_json(found) if as_json else surveying.table(found, now))
 
 
 @click.command(epilog=options.examples("prune", "prune --yes", "prune --uploads --grace-days 1 --yes"))

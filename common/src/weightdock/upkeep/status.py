@@ -13,13 +13,17 @@ from weightdock.events import megabytes
 from weightdock.report import aligned
 from weightdock.store import ObjectStore
 from weightdock.store.holdings import Holdings
+from weightdock.upload.plan import plan
 
 SCHEMA = 1
 
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """One model. ``size_bytes``, ``sha256``, ``licence`` and ``uploaded`` (ISO 8601, UTC) are the manifest's."""
+    """One model. ``size_bytes``, ``sha256``, ``licence`` and ``uploaded`` (ISO 8601, UTC) are the manifest's.
+
+    ``differs`` says which two of the places contradict each other; empty where none do.
+    """
 
     model: str
     task: str
@@ -28,6 +32,7 @@ class ModelStatus:
     in_manifest: bool
     in_store: bool
     in_cache: bool
+    differs: str
     size_bytes: int | None
     sha256: str
     licence: str
@@ -44,6 +49,11 @@ def survey(specs: Sequence[ModelSpec], prefix: str, store: ObjectStore, cache: C
 def _status(spec: ModelSpec, prefix: str, held: Holdings, cache: Cache) -> ModelStatus:
     entry, found = held.entries.get(spec.model.name), held.objects.get(spec.key(prefix))
     size = entry.size_bytes if entry else (found.size_bytes if found else None)
+    [planned] = plan([spec], prefix, held.entries, held.objects)
+    cached = cache.find(spec.model, spec.extension)
+    differs = planned.difference
+    if cached and entry and cached.sha256 != entry.sha256:
+        differs = differs or f"this machine has sha256 {cached.sha256}, and the manifest says {entry.sha256}"
     return ModelStatus(
         model=str(spec.model),
         task=spec.task,
@@ -51,7 +61,8 @@ def _status(spec: ModelSpec, prefix: str, held: Holdings, cache: Cache) -> Model
         locked=spec.locked is not None,
         in_manifest=entry is not None,
         in_store=found is not None,
-        in_cache=cache.find(spec.model, spec.extension) is not None,
+        in_cache=cached is not None,
+        differs=differs,
         size_bytes=size,
         sha256=entry.sha256.hex if entry else "",
         licence=entry.provenance.licence if entry else "",
@@ -65,7 +76,7 @@ def to_json(statuses: Sequence[ModelStatus]) -> str:
 
 
 def table(statuses: Sequence[ModelStatus], now: datetime) -> str:
-    """A row per model, for people."""
+    """A row per model, for people, and a line for each that differs."""
     rows: list[tuple[str, ...]] = [
         ("MODEL", "TASK", "LOCK", "MANIFEST", "R2", "HERE", "SIZE", "SHA256", "LICENCE", "AGE")
     ]
@@ -81,7 +92,8 @@ def table(statuses: Sequence[ModelStatus], now: datetime) -> str:
         )
         for one in statuses
     ]
-    return aligned(rows, right=(6,))
+    differing = [f"{one.model} differs: {one.differs}" for one in statuses if one.differs]
+    return "\n\n".join([aligned(rows, right=(6,)), *differing])
 
 
 def age(then: datetime, now: datetime) -> str:
