@@ -110,6 +110,10 @@ lint: .venv/dev ## ruff, mypy, shellcheck, hadolint
 	.venv/bin/shellcheck $$(git grep -lE '^#!.*bash' -- docker .ci)
 	.venv/bin/hadolint $$(git ls-files '*Dockerfile')
 
+.PHONY: bench
+bench: .venv/bench ## Measure and simulate anew: docs/benchmarks and the tables of docs/
+	.venv/bin/python bench/fleet_simulation.py
+
 .PHONY: clean
 clean: ## Remove everything that was made: containers, volumes, images, the environment
 	if docker info >/dev/null 2>&1; then $(LOCAL) down --volumes --rmi all --remove-orphans; fi
@@ -122,4 +126,8 @@ $(DRIVER): docker/requirements.txt docker/pyproject.toml common/pyproject.toml
 
 .venv/dev: $(DRIVER) tests/requirements.txt
 	.venv/bin/pip install --quiet --quiet -r tests/requirements.txt
+	@touch $@
+
+.venv/bench: .venv/dev bench/requirements.txt
+	.venv/bin/pip install --quiet --quiet -r bench/requirements.txt
 	@touch $@
