@@ -111,8 +111,9 @@ lint: .venv/dev ## ruff, mypy, shellcheck, hadolint
 	.venv/bin/hadolint $$(git ls-files '*Dockerfile')
 
 .PHONY: bench
-bench: .venv/bench ## Measure and simulate anew: docs/benchmarks and the tables of docs/
+bench: images .venv/bench ## Measure and simulate anew: docs/benchmarks and the tables of docs/
 	.venv/bin/python bench/fleet_simulation.py
+	PYTHONPATH=tests .venv/bin/python bench/scale.py
 
 .PHONY: clean
 clean: ## Remove everything that was made: containers, volumes, images, the environment

@@ -73,6 +73,14 @@ def test_what_the_framework_saves_passes_the_gate(framework: str) -> None:
     assert inside(UPLOADERS[framework], "check_gate.py") == f"{framework}: all pass"
 
 
+def test_a_pattern_stands_for_what_is_on_the_hub_and_a_name_that_is_not_there_is_told_so() -> None:
+    some, none, count, refused = json.loads(inside(UPLOADERS["timm"], "timm_names.py"))
+    assert some == ["convnext_tiny.dinov3_lvd1689m", "convnext_tiny.eupe_lvd1689m"]
+    assert none == []
+    assert count > 1_700
+    assert refused == "the weights of timm/gcvit_base.in1k are not on the hub"
+
+
 @pytest.mark.parametrize("image", LIMITS)
 def test_a_dry_run_and_a_run_with_nothing_to_do_import_no_framework(image: str) -> None:
     assert inside(image, "nothing_to_do.py") == "no framework imported"

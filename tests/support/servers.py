@@ -96,6 +96,13 @@ def moto() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def rclone() -> Iterator[Server]:
     """rclone: plain files; it checks signatures, and ignores If-None-Match."""
+    with rclone_server() as server:
+        yield server
+
+
+@contextmanager
+def rclone_server() -> Iterator[Server]:
+    """The same for who is no test."""
     keys = f"{ACCESS_KEY_ID},{SECRET_ACCESS_KEY}"
     with TemporaryDirectory() as folder:
         command: list[str | Path] = [

@@ -256,6 +256,20 @@ def test_models_are_chosen_by_name_glob_and_framework_each_once_in_the_catalogue
     assert _names(catalogue.select(patterns, tuple(map(Framework, chosen)))) == names
 
 
+def test_names_are_looked_up_and_only_globs_are_compared_with_every_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+
+    def matches(pattern: str, _spec: catalogue.ModelSpec) -> bool:
+        compared.append(pattern)
+        return True
+
+    monkeypatch.setattr(catalogue, "_matches", matches)
+    assert _names(catalogue.select(("sam2_t", "timm/convnext_tiny"))) == ["timm/convnext_tiny", "ultralytics/sam2_t"]
+    assert compared == []
+    assert len(catalogue.select(("*",))) == 8
+    assert compared == ["*"] * 8
+
+
 @pytest.mark.parametrize(
     ("patterns", "chosen", "what", "nearest"),
     [

@@ -8,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -224,6 +225,23 @@ def test_progress_is_how_much_the_folders_have_grown(
     origin.acquire(spec("alpha", asset="downloads"), into, hear)
     assert max(heard) == 1000 + len(pickled("alpha downloads"))
     assert heard == sorted(heard)
+
+
+def test_a_cache_that_takes_long_to_walk_is_walked_for_a_twentieth_of_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def walk(_folder: Path) -> int:
+        threading.Event().wait(0.01)
+        return 0
+
+    monkeypatch.setattr(child, "_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(child, "_bytes_in", walk)
+    heard = threading.Semaphore(0)
+    with child._watch((tmp_path,), lambda _: heard.release()):
+        began = time.monotonic()
+        for _ in range(3):
+            heard.acquire()
+    assert time.monotonic() - began >= 3 * 20 * 0.01
 
 
 def test_nobody_watches_the_folders_after_the_acquisition(acquire: Acquire) -> None:

@@ -105,11 +105,18 @@ def select(patterns: Sequence[str] = (), chosen: Sequence[Framework] = (), home:
         check_framework(framework, home)
     taken = [framework for framework in frameworks(home) if framework in chosen or not chosen]
     specs = tuple(spec for framework in taken for spec in load(framework, home))
+    by_name: dict[str, list[ModelSpec]] = {}
+    for spec in specs:
+        for name in (spec.model.name, str(spec.model)):
+            by_name.setdefault(name, []).append(spec)
+    wanted: set[ModelId] = set()
     for pattern in patterns:
-        if not any(_matches(pattern, spec) for spec in specs):
-            names = [spec.model.name for spec in specs]
-            raise _unknown("model", pattern, names + [str(spec.model) for spec in specs])
-    return tuple(spec for spec in specs if not patterns or any(_matches(pattern, spec) for pattern in patterns))
+        # By name first: the driver names every model that a glob of its user stands for, a thousand and more.
+        found = by_name.get(pattern) or [spec for spec in specs if _matches(pattern, spec)]
+        if not found:
+            raise _unknown("model", pattern, [spec.model.name for spec in specs] + [str(spec.model) for spec in specs])
+        wanted.update(spec.model for spec in found)
+    return tuple(spec for spec in specs if not patterns or spec.model in wanted)
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -30,6 +31,7 @@ from weightdock.origins.wire import acquired_fields, acquired_from, error_fields
 from weightdock.settings import Settings, inherited_environment, load
 
 _POLL_SECONDS = 0.5
+_SHARE = 20
 
 BytesObserver = Callable[[int], None]
 """Hears how many bytes have arrived so far."""
@@ -117,11 +119,21 @@ class OriginProcess:
 @contextmanager
 def _watch(folders: tuple[Path, ...], arrived: BytesObserver) -> Iterator[None]:
     """Tell ``arrived`` by how many bytes the folders grow: the libraries own the sockets, so their files are asked."""
-    before, stop = sum(map(_bytes_in, folders)), threading.Event()
+    stop = threading.Event()
+
+    def walk() -> tuple[int, float]:
+        began = time.monotonic()
+        return sum(map(_bytes_in, folders)), time.monotonic() - began
+
+    before, took = walk()
 
     def watch() -> None:
-        while not stop.wait(_POLL_SECONDS):
-            arrived(max(0, sum(map(_bytes_in, folders)) - before))
+        # A cache of a thousand models takes a third of a second to walk: a twentieth of the time may go there.
+        pause = max(_POLL_SECONDS, _SHARE * took)
+        while not stop.wait(pause):
+            now, lasted = walk()
+            pause = max(_POLL_SECONDS, _SHARE * lasted)
+            arrived(max(0, now - before))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,8 +87,13 @@ class Timm:
         return Locked(spec.model, asset, said.url, said.revision, size, sha256, licence, _versions())
 
     def names(self, pattern: str) -> tuple[str, ...]:
-        """See :class:`weightdock.origins.Origin`."""
-        return tuple(sorted(library().list_pretrained(pattern)))
+        """See :class:`weightdock.origins.Origin`. Says which are left out: 19 of 1,826 are at a URL, not on the hub."""
+        timm = library()
+        matching = sorted(timm.list_pretrained(pattern))
+        on_hub = tuple(name for name in matching if timm.get_pretrained_cfg(name).hf_hub_id)
+        if left_out := sorted(set(matching) - set(on_hub)):
+            print(f"left out, as the hub does not have them: {', '.join(left_out)}", file=sys.stderr)
+        return on_hub
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,12 @@ def _registered(spec: ModelSpec) -> tuple[str, str, str]:
     timm = library()
     asset = spec.asset or spec.model.name
     cfg = timm.get_pretrained_cfg(asset) if timm.is_model(asset) else None
+    if cfg is not None and cfg.url and not cfg.hf_hub_id:
+        raise ConfigurationError(
+            f"the weights of {spec.model} are not on the hub",
+            cause=f"timm {timm.__version__} takes {asset} from {cfg.url}, where nobody publishes a digest",
+            next="take it out of models.toml, until its weights are on the hub",
+        )
     if cfg is None or not cfg.hf_hub_id:
         raise ConfigurationError(
             "Model weight file mapping unknown",

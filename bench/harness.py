@@ -1,0 +1,111 @@
+"""Measure commands: each a process of its own, several rounds, the contenders in turn within a round.
+
+Figures of a shared machine wander by the minute; contenders that run in turn wander together, so ratios within a round
+hold where seconds do not. Every figure is given as minimum, median and maximum.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from threading import Event, Thread
+
+_POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run of one command: ``cpu_seconds`` is user and system, with what it started; ``peak_bytes`` its own most.
+
+    ``requests`` is None where nobody counted them.
+    """
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    requests: int | None = None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Of one figure, over the rounds."""
+
+    low: float
+    mid: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Of at least one value."""
+        return cls(min(values), median(values), max(values))
+
+
+class FailedError(RuntimeError):
+    """A command that did not end well: its figures would mean nothing."""
+
+
+def run(command: Sequence[str | Path], given: Mapping[str, str], folder: Path, output: Path | None = None) -> Sample:
+    """Run it to its end; its stdout goes to ``output``. Raises FailedError with its last lines."""
+    log = folder / "last.log"
+    with log.open("wb") as errors, (output or Path(os.devnull)).open("wb") as out:
+        began = time.monotonic()
+        process = subprocess.Popen(command, env=dict(given), cwd=folder, stdout=out, stderr=errors)
+        peak, ended = [0], Event()
+        watcher = Thread(target=_watch, args=(process.pid, peak, ended))
+        watcher.start()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.monotonic() - began
+        ended.set()
+        watcher.join()
+        process.returncode = os.waitstatus_to_exitcode(status)  # reaped here, for the usage
+    if process.returncode:
+        raise FailedError(f"{command} ended with {process.returncode}:\n{log.read_text(errors='replace')[-2000:]}")
+    return Sample(wall, usage.ru_utime + usage.ru_stime, peak[0])
+
+
+def interleaved(rounds: int, contenders: Mapping[str, Callable[[], Sample]]) -> dict[str, list[Sample]]:
+    """Every contender once a round, each time beginning with another, so that none always comes first."""
+    samples: dict[str, list[Sample]] = {name: [] for name in contenders}
+    names = list(contenders)
+    for number in range(rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            samples[name].append(contenders[name]())
+    return samples
+
+
+def spreads(samples: Sequence[Sample]) -> dict[str, Spread]:
+    """Wall, CPU and peak memory of one contender's rounds."""
+    return {
+        "wall_seconds": Spread.of([one.wall_seconds for one in samples]),
+        "cpu_seconds": Spread.of([one.cpu_seconds for one in samples]),
+        "peak_bytes": Spread.of([float(one.peak_bytes) for one in samples]),
+    }
+
+
+def ratios(samples: Mapping[str, Sequence[Sample]], figure: Callable[[Sample], float]) -> dict[str, float]:
+    """Each contender's median of its ratio to the best other one of the same round."""
+    return {
+        name: median(
+            figure(mine) / min(figure(others[number]) for other, others in samples.items() if other != name)
+            for number, mine in enumerate(own)
+        )
+        for name, own in samples.items()
+        if len(samples) > 1
+    }
+
+
+def _watch(pid: int, peak: list[int], ended: Event) -> None:
+    """The kernel's high-water mark, read until the end: wait4's begins with what the harness itself had."""
+    while not ended.is_set():
+        with suppress(OSError):
+            found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))
+            peak[0] = max(peak[0], int(found[1]) * 1024 if found else 0)
+        ended.wait(_POLL_SECONDS)
