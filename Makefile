@@ -110,6 +110,10 @@ lint: .venv/dev ## ruff, mypy, shellcheck, hadolint
 	.venv/bin/shellcheck $$(git grep -lE '^#!.*bash' -- docker .ci)
 	.venv/bin/hadolint $$(git ls-files '*Dockerfile')
 
+.PHONY: docs
+docs: $(DRIVER) ## Write docs/commands.md from what --help says
+	.venv/bin/python docs/write_help.py
+
 .PHONY: bench
 bench: images .venv/bench ## Measure and simulate anew: docs/benchmarks and the tables of docs/
 	.venv/bin/python bench/fleet_simulation.py

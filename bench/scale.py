@@ -165,7 +165,13 @@ def main() -> None:
         return
     rows = [_row(command, [one for one in points if one.command == command]) for command in ("lock", *_COMMANDS)]
     head = ["", *(f"{size:,}: s" for size in sizes), *(f"{size:,}: requests" for size in sizes), "CPU, s", "peak, MB"]
-    save("scale", found, BENCHMARKS / "README.md", Table(head, rows), ", ".join(machine().values()))
+    save(
+        "scale",
+        found,
+        BENCHMARKS / "README.md",
+        Table(head, rows),
+        ", ".join(f"{name} {value}" for name, value in machine().items()),
+    )
     lines = {row[0]: [(one.models, one.sample.wall_seconds) for one in points if one.command == row[0]] for row in rows}
     plot("scale", lines, x="models in the catalogue", y="seconds", logarithmic=True)
 
