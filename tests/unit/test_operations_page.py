@@ -16,7 +16,7 @@ KINDS = {
     for name, kind in vars(errors).items()
     if isinstance(kind, type) and issubclass(kind, WeightdockError)
 }
-_FAIL = re.compile(r'\bfail (\d) "([^"]+)"')
+_FAIL = re.compile(r'\b(?:fail (\d)|complain) "([^"]+)"')
 _SHELL_VALUE = re.compile(r"\$\{?\w+\}?|\$\([^)]*\)")
 _HEADING = re.compile(r"### (\d):")
 
@@ -46,6 +46,8 @@ def _raised(source: str) -> Iterator[tuple[int, str]]:
         match node:
             case ast.Call(func=ast.Name(id=name), args=[what, *_]) if name in KINDS:
                 yield KINDS[name], _text(what, names)
+            case ast.Call(func=ast.Name(id="fail"), args=[what, *_]):  # of the scripts in docker/
+                yield 2, _text(what, {})
 
 
 def _messages() -> set[tuple[int, str]]:
@@ -53,12 +55,14 @@ def _messages() -> set[tuple[int, str]]:
     for package in ("common/src", "docker/src"):
         for path in (ROOT / package).rglob("*.py"):
             found.update(_raised(path.read_text(encoding="utf-8")))
-    for path in (ROOT / "docker").iterdir():
-        if path.is_file() and path.read_bytes().startswith(b"#!/usr/bin/env bash"):
-            for code, what in _FAIL.findall(path.read_text(encoding="utf-8")):
-                if code != "2":  # how those scripts are called, which they say themselves
-                    found.add((int(code), _SHELL_VALUE.sub("…", what)))
-    return found
+    for path in filter(Path.is_file, (ROOT / "docker").iterdir()):
+        source = path.read_text(encoding="utf-8")
+        if source.startswith("#!/usr/bin/env bash"):
+            found.update((int(code or 2), _SHELL_VALUE.sub("…", what)) for code, what in _FAIL.findall(source))
+        elif source.startswith("#!/usr/bin/env python"):
+            found.update(_raised(source))
+    # How those scripts are called they say themselves.
+    return {one for one in found if not one[1].startswith("unknown argument")}
 
 
 def _documented() -> list[tuple[int, str]]:
