@@ -1,7 +1,13 @@
 """Measure commands: each a process of its own, several rounds, the contenders in turn within a round.
 
 Figures of a shared machine wander by the minute; contenders that run in turn wander together, so ratios within a round
-hold where seconds do not. Every figure is given as minimum, median and maximum.
+hold where seconds do not. Every figure is given as minimum, median and maximum::
+
+    contenders = {"weightdock": lambda: run(ours, given, folder), "s5cmd": lambda: run(theirs, given, folder)}
+    samples = interleaved(5, contenders)
+    save("upload", found, page, compared(samples, {"weightdock": "sha256", "s5cmd": "nothing"}))
+
+Requests are counted by the double of R2 (``RemoteDouble.record``), in a run of its own: a proxy takes its own time.
 """
 
 from __future__ import annotations
@@ -17,6 +23,8 @@ from pathlib import Path
 from statistics import median
 from threading import Event, Thread
 
+from results import Table
+
 _POLL_SECONDS = 0.02
 
 
@@ -31,20 +39,6 @@ class Sample:
     cpu_seconds: float
     peak_bytes: int
     requests: int | None = None
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Of one figure, over the rounds."""
-
-    low: float
-    mid: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """Of at least one value."""
-        return cls(min(values), median(values), max(values))
 
 
 class FailedError(RuntimeError):
@@ -81,24 +75,40 @@ def interleaved(rounds: int, contenders: Mapping[str, Callable[[], Sample]]) -> 
     return samples
 
 
-def spreads(samples: Sequence[Sample]) -> dict[str, Spread]:
-    """Wall, CPU and peak memory of one contender's rounds."""
-    return {
-        "wall_seconds": Spread.of([one.wall_seconds for one in samples]),
-        "cpu_seconds": Spread.of([one.cpu_seconds for one in samples]),
-        "peak_bytes": Spread.of([float(one.peak_bytes) for one in samples]),
-    }
+def compared(samples: Mapping[str, Sequence[Sample]], verifies: Mapping[str, str]) -> Table:
+    """A row per contender. ``verifies`` says what each checks of the bytes: without it a ratio says little."""
+    walls, cpus = _ratios(samples, lambda one: one.wall_seconds), _ratios(samples, lambda one: one.cpu_seconds)
+    rows = [
+        (
+            name,
+            verifies[name],
+            _spread([one.wall_seconds for one in own], "{:.2f}"),
+            f"{walls[name]:.2f}",
+            _spread([one.cpu_seconds for one in own], "{:.2f}"),
+            f"{cpus[name]:.2f}",
+            _spread([one.peak_bytes / 1e6 for one in own], "{:.0f}"),
+            _spread([one.requests for one in own if one.requests is not None], "{:.0f}"),
+        )
+        for name, own in samples.items()
+    ]
+    head = ("", "checks", "wall, s", "to the best other", "CPU, s", "to the best other", "peak, MB", "requests")
+    return Table(head, rows)
 
 
-def ratios(samples: Mapping[str, Sequence[Sample]], figure: Callable[[Sample], float]) -> dict[str, float]:
-    """Each contender's median of its ratio to the best other one of the same round."""
+def _spread(values: Sequence[float], form: str) -> str:
+    """``1.20 / 1.31 / 1.90``: minimum, median and maximum; one value where they are the same."""
+    shown = [form.format(value) for value in (min(values), median(values), max(values))] if values else ["–"]
+    return " / ".join(shown) if len(set(shown)) > 1 else shown[0]
+
+
+def _ratios(samples: Mapping[str, Sequence[Sample]], figure: Callable[[Sample], float]) -> dict[str, float]:
+    """Each contender's median of its ratio to the best other one of the same round; needs at least two."""
     return {
         name: median(
             figure(mine) / min(figure(others[number]) for other, others in samples.items() if other != name)
             for number, mine in enumerate(own)
         )
         for name, own in samples.items()
-        if len(samples) > 1
     }
 
 
