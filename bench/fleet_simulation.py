@@ -37,6 +37,8 @@ _TICK = 0.1  # seconds in which a bucket's capacity is counted
 class Fleet:
     """What starts, and how. ``jitter`` in seconds, ``part`` in bytes, ``capacity`` in requests a second.
 
+    ``heads`` is how many HEADs a model takes before its parts: they say what there is to read in parts.
+
     ``back_off`` is whether refused nodes keep to the pace of store/pace.py; without it each asks again after the first
     pause, as a plain retry loop would.
     """
@@ -45,7 +47,9 @@ class Fleet:
     jitter: float = 0.0
     back_off: bool = True
     capacity: float = 5_000.0
-    part: float = 64 * 2**20
+    part: float = 8 * 2**20
+    connections: int = 16
+    heads: int = 1
     seed: int = 1
 
 
@@ -91,7 +95,8 @@ class _Simulation:
 
     def run(self) -> Outcome:
         random.seed(self.fleet.seed)  # the pace's own jitter draws from there
-        self.parts = [part for size in MODEL_BYTES for part in _parts(size, self.fleet.part)]
+        heads = [1e3] * self.fleet.heads
+        self.parts = [one for size in MODEL_BYTES for one in (*heads, *_parts(size, self.fleet.part))]
         nodes = [self._node() for _ in range(self.fleet.nodes)]
         for node in nodes:
             self._next(node, node.started + random.uniform(0, self.fleet.jitter))
@@ -110,9 +115,9 @@ class _Simulation:
         return _Node(random.uniform(0, WINDOW_SECONDS), Pace(clock=lambda: self.now), waiting)
 
     def _next(self, node: _Node, at: float) -> None:
-        """Ask for more, as far as the pace's slots go; the manifests come first, one after the other."""
+        """Ask for more, as far as its connections go; the manifests come first, one after the other."""
         of_documents = len(node.waiting) + node.under_way > len(self.parts)
-        most = 1 if of_documents else node.pace.limit
+        most = 1 if of_documents else self.fleet.connections
         while node.waiting and node.under_way < most:
             node.under_way += 1
             self._later(at, node, node.waiting.pop(), 1, None)
@@ -178,13 +183,24 @@ def simulate(fleet: Fleet) -> Outcome:
     return _Simulation(fleet).run()
 
 
-_WHOLE, _LARGE, _SMALL = 1e12, 64 * 2**20, 16 * 2**20
-_PARTS = {_WHOLE: "whole files", _LARGE: "64 MiB", _SMALL: "16 MiB"}
+_WHOLE, _LARGE, _SMALL = (1e12, 4, 0), (16 * 2**20, 8, 1), (8 * 2**20, 16, 1)
+"""Bytes of a part, connections, HEADs. The two with parts take the same 128 MiB of memory."""
+_PARTS = {1e12: "whole files", 16 * 2**20: "16 MiB", 8 * 2**20: "8 MiB"}
+
+
+def _fleet(reading: tuple[float, int, int], capacity: float, jitter: float, *, back_off: bool = True) -> Fleet:
+    part, connections, heads = reading
+    return Fleet(jitter=jitter, back_off=back_off, capacity=capacity, part=part, connections=connections, heads=heads)
+
+
 _FLEETS = (
-    *(Fleet(part=part) for part in _PARTS),
-    *(Fleet(part=_SMALL, jitter=jitter) for jitter in (60.0, 120.0, 300.0)),
-    *(Fleet(capacity=1_000.0, jitter=jitter) for jitter in (0.0, 60.0, 120.0, 300.0, 600.0)),
-    *(Fleet(capacity=1_000.0, jitter=jitter, back_off=False) for jitter in (0.0, 300.0)),
+    _fleet(_WHOLE, 5_000, 0),
+    _fleet(_LARGE, 5_000, 0),
+    _fleet(_LARGE, 5_000, 120),
+    *(_fleet(_SMALL, 5_000, jitter) for jitter in (0, 120, 300)),
+    *(_fleet(_WHOLE, 1_000, jitter) for jitter in (0, 120, 300)),
+    *(_fleet(_SMALL, 1_000, jitter) for jitter in (0, 300, 1_200)),
+    _fleet(_SMALL, 5_000, 0, back_off=False),
 )
 _HEAD = (
     "capacity, requests/s",
@@ -228,7 +244,7 @@ def main() -> None:
     outcomes = [(fleet, simulate(fleet)) for fleet in _FLEETS]
     found = [{"fleet": asdict(fleet), "outcome": asdict(outcome)} for fleet, outcome in outcomes]
     save("fleet-simulation", found, DOCS / "fleet-simulation.md", Table(_HEAD, [row(*one) for one in outcomes]))
-    shown = (1, 2, 6, 9, 11)
+    shown = (0, 3, 5, 8, 12)
     lines = {_name(_FLEETS[one]): list(enumerate(outcomes[one][1].arriving)) for one in shown}
     plot("fleet-simulation", lines, x="seconds since the first node started", y="requests a second at the bucket")
 
