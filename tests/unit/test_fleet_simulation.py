@@ -10,7 +10,7 @@ import pytest
 from fleet_simulation import DOCUMENTS, MODEL_BYTES, Fleet, Outcome, row, simulate
 from results import BENCHMARKS, DOCS
 
-SMALL = Fleet(nodes=200, capacity=1_000.0)
+SMALL = Fleet(nodes=200, capacity=10_000.0)
 CROWDED = Fleet(nodes=200, capacity=20.0, part=1e12, connections=4, heads=0)
 """As 10,000 nodes are for a bucket that takes 1,000 requests a second."""
 
