@@ -180,6 +180,7 @@ def job(name: str, *models: str) -> Job:
         args=("--events",),
         environment=(),
         mounts=(),
+        memory_bytes=1 << 30,
     )
     asked = [ModelSpec(ModelId(Framework(name), one), "pth", "", "classify", "a model") for one in models or ("a",)]
     return Job(spec, tuple(asked), "models/pretrained")

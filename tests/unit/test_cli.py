@@ -88,6 +88,7 @@ def test_a_dry_run_without_credentials_says_the_same_to_machines(tmp_path: Path,
 
 def test_credentials_are_read_from_dotenv(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("AWS_S3_ENDPOINT_URL=https://account.r2.example\nAWS_ACCESS_KEY_ID=key\n")
+    (tmp_path / ".env").chmod(0o600)
     ran = weightdock("fetch", given={}, cwd=tmp_path)
     assert (ran.code, ran.stderr) == (2, NOT_CONFIGURED.format(missing="AWS_SECRET_ACCESS_KEY"))
 

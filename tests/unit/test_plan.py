@@ -69,9 +69,9 @@ def test_an_object_under_another_prefix_is_not_the_models() -> None:
     ("action", "known", "expected"),
     [
         (Action.UPLOAD, None, ModelResult(ALPHA.model, KEY, Outcome.PLANNED)),
-        (Action.UPLOAD, ENTRY, ModelResult(ALPHA.model, KEY, Outcome.MISSING, SIZE, ENTRY.sha256)),
+        (Action.UPLOAD, ENTRY, ModelResult(ALPHA.model, KEY, Outcome.MISSING, SIZE, ENTRY.sha256, licence="MIT")),
         (Action.ADOPT, None, ModelResult(ALPHA.model, KEY, Outcome.ADOPTABLE)),
-        (Action.NOTHING, ENTRY, ModelResult(ALPHA.model, KEY, Outcome.PRESENT, SIZE, ENTRY.sha256)),
+        (Action.NOTHING, ENTRY, ModelResult(ALPHA.model, KEY, Outcome.PRESENT, SIZE, ENTRY.sha256, licence="MIT")),
     ],
 )
 def test_a_plan_reads_as_rows_of_a_report(action: Action, known: Entry | None, expected: ModelResult) -> None:
@@ -81,7 +81,9 @@ def test_a_plan_reads_as_rows_of_a_report(action: Action, known: Entry | None, e
 def test_an_object_that_is_not_what_the_manifest_says_is_an_error_even_of_a_dry_run() -> None:
     [planned] = plan([ALPHA], PREFIX, {"alpha": ENTRY}, {KEY: _stored(1)})
     refused = row(planned)
-    assert refused == ModelResult(ALPHA.model, KEY, Outcome.DIFFERS, SIZE, ENTRY.sha256, error=refused.error)
+    assert refused == ModelResult(
+        ALPHA.model, KEY, Outcome.DIFFERS, SIZE, ENTRY.sha256, error=refused.error, licence="MIT"
+    )
     assert refused.error
     assert refused.error.exit_code is ExitCode.INTEGRITY
     assert str(refused.error) == (

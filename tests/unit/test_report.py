@@ -63,7 +63,13 @@ PLAN = RunReport(
     (
         ModelResult(ModelId.parse("timm/convnext_tiny"), _key("timm/convnext_tiny.pth"), Outcome.PLANNED),
         ModelResult(
-            ModelId.parse("ultralytics/yolo11n"), _key("ultralytics/yolo11n.pt"), Outcome.PRESENT, 5_613_764, SHA256
+            ModelId.parse("ultralytics/yolo11n"),
+            _key("ultralytics/yolo11n.pt"),
+            Outcome.PRESENT,
+            5_613_764,
+            SHA256,
+            licence="AGPL-3.0",
+            warning="its licence is AGPL-3.0",
         ),
     )
 )
@@ -90,6 +96,8 @@ RESULTS = st.builds(
         TEXTS,
         TEXTS,
     ),
+    licence=TEXTS,
+    warning=TEXTS,
 )
 REPORTS = st.builds(RunReport, st.lists(RESULTS, max_size=5).map(tuple))
 
@@ -117,9 +125,11 @@ def test_a_run_reads_as_this_table() -> None:
 
 def test_a_dry_run_reads_as_this_table() -> None:
     assert report.plan_table(PLAN) == (
-        "KEY                                       PLAN                    SIZE  SHA256\n"
-        "models/pretrained/timm/convnext_tiny.pth  would upload               -  -\n"
-        "models/pretrained/ultralytics/yolo11n.pt  Already exists in R2  5.6 MB  0123456789ab\n"
+        "KEY                                       PLAN                    SIZE  SHA256        LICENCE\n"
+        "models/pretrained/timm/convnext_tiny.pth  would upload               -  -             -\n"
+        "models/pretrained/ultralytics/yolo11n.pt  Already exists in R2  5.6 MB  0123456789ab  AGPL-3.0\n"
+        "\n"
+        "warning: ultralytics/yolo11n: its licence is AGPL-3.0\n"
         "\n"
         "2 models: 1 would upload, 1 Already exists in R2 · 5.6 MB"
     )
@@ -129,7 +139,7 @@ def test_the_line_of_a_report_is_this_one() -> None:
     assert RunReport(MIXED.results[2:]).to_json() == (
         '{"weightdock": 1, "event": "report", "exit_code": 3, "results": [{"model": "ultralytics/sam2_t", '
         '"key": "models/pretrained/ultralytics/sam2_t.pt", "outcome": "failed", "size_bytes": null, "sha256": null, '
-        '"source": "", "seconds": 0.04, "error": {"exit_code": 3, '
+        '"source": "", "seconds": 0.04, "licence": "", "warning": "", "error": {"exit_code": 3, '
         '"what": "the origin did not give ultralytics/sam2_t", "cause": "404", "next": "run again"}}], '
         '"operations": null}'
     )

@@ -10,6 +10,7 @@ import pytest
 
 from weightdock import settings
 from weightdock.errors import ConfigurationError
+from weightdock.licence import LicencePolicy
 from weightdock.settings import Credentials, Settings
 
 ENDPOINT = "https://account.r2.cloudflarestorage.com"
@@ -34,6 +35,8 @@ def test_without_any_variable_the_defaults_hold_and_every_credential_is_missing(
         cache=Path("/workspace/data/.cache/models"),
         github_url="https://github.com",
         hf_endpoint="https://huggingface.co",
+        memory_bytes=4 << 30,
+        licences=LicencePolicy(),
         missing=("AWS_S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
         _credentials=None,
     )
@@ -46,6 +49,10 @@ def test_every_variable_arrives(dotenv: Path) -> None:
         "WEIGHTDOCK_CACHE": "cache",
         "WEIGHTDOCK_GITHUB_URL": "https://github.example/",
         "HF_ENDPOINT": "https://hub.example/",
+        "WEIGHTDOCK_MEMORY": "1536M",
+        "WEIGHTDOCK_LICENCE_ALLOW": "mit",
+        "WEIGHTDOCK_LICENCE_WARN": "agpl-*, gpl-*,",
+        "WEIGHTDOCK_LICENCE_DENY": "cc-by-nc-*",
     }
     assert settings.load(CREDENTIALS | others, dotenv) == Settings(
         bucket="another",
@@ -53,6 +60,8 @@ def test_every_variable_arrives(dotenv: Path) -> None:
         cache=Path("cache"),
         github_url="https://github.example",
         hf_endpoint="https://hub.example",
+        memory_bytes=1536 << 20,
+        licences=LicencePolicy(("mit",), ("agpl-*", "gpl-*"), ("cc-by-nc-*",)),
         missing=(),
         _credentials=Credentials(ENDPOINT, "an-access-key", "a-secret", "a-token"),
     )

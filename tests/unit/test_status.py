@@ -43,6 +43,7 @@ EVERYWHERE = ModelStatus(
     size_bytes=20,
     sha256=digest(content("alpha")).hex,
     licence="MIT",
+    ruling="allowed",
     uploaded=UPLOADED,
 )
 NOWHERE = ModelStatus(
@@ -57,6 +58,7 @@ NOWHERE = ModelStatus(
     size_bytes=None,
     sha256="",
     licence="",
+    ruling="",
     uploaded="",
 )
 LOST = replace(
@@ -70,7 +72,13 @@ LOST = replace(
     sha256=digest(content("beta")).hex,
 )
 UNKNOWN = replace(
-    NOWHERE, model="toy/gamma", description="the toy gamma", in_store=True, size_bytes=123_456_789, licence=""
+    NOWHERE,
+    model="toy/gamma",
+    description="the toy gamma",
+    in_store=True,
+    size_bytes=123_456_789,
+    licence="",
+    ruling="",
 )
 
 
@@ -183,6 +191,7 @@ def test_a_survey_for_machines_is_one_line() -> None:
                 "size_bytes": 20,
                 "sha256": digest(content("alpha")).hex,
                 "licence": "MIT",
+                "ruling": "allowed",
                 "uploaded": "2026-11-22T10:00:00+00:00",
             },
             {
@@ -197,6 +206,7 @@ def test_a_survey_for_machines_is_one_line() -> None:
                 "size_bytes": None,
                 "sha256": "",
                 "licence": "",
+                "ruling": "",
                 "uploaded": "",
             },
         ],

@@ -24,6 +24,7 @@ class Outcome(StrEnum):
     MISSING = "missing in R2, would upload"
     UNKNOWN = "unknown in R2"
     DIFFERS = "differs"
+    DENIED = "denied by licence"
     UPLOADED = "uploaded"
     REPLACED = "replaced"
     ADOPTED = "adopted"
@@ -57,7 +58,9 @@ class Operations:
 
 @dataclass(frozen=True)
 class ModelResult:
-    """One model's end. ``size_bytes`` and ``sha256`` are None where they are not known (a plan, a failure)."""
+    """One model's end. ``size_bytes`` and ``sha256`` are None where they are not known (a plan, a failure), and so is an
+    empty ``licence``. A ``warning`` is no error: the model is mirrored.
+    """
 
     model: ModelId
     key: str
@@ -67,6 +70,8 @@ class ModelResult:
     source: str = ""
     seconds: float = 0.0
     error: WeightdockError | None = None
+    licence: str = ""
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,14 +130,16 @@ def table(report: RunReport) -> str:
         (str(one.model), one.outcome, _size(one), _digest(one), one.source or "-", _seconds(one))
         for one in report.results
     ]
-    return "\n\n".join([aligned(rows, right=(2, 5)), *_errors(report), totals(report)])
+    return "\n\n".join([aligned(rows, right=(2, 5)), *_warnings(report), *_errors(report), totals(report)])
 
 
 def plan_table(report: RunReport) -> str:
-    """A dry run for people: a row per key."""
-    rows = [("KEY", "PLAN", "SIZE", "SHA256")]
-    rows += [(one.key, one.outcome, _size(one), _digest(one)) for one in report.results]
-    return "\n\n".join([aligned(rows, right=(2,)), *_errors(report), totals(report)])
+    """A dry run for people: a row per key, with licences as soon as one is known."""
+    rows: list[tuple[str, ...]] = [("KEY", "PLAN", "SIZE", "SHA256", "LICENCE")]
+    rows += [(one.key, one.outcome, _size(one), _digest(one), one.licence or "-") for one in report.results]
+    if not any(one.licence for one in report.results):
+        rows = [row[:-1] for row in rows]
+    return "\n\n".join([aligned(rows, right=(2,)), *_warnings(report), *_errors(report), totals(report)])
 
 
 def totals(report: RunReport) -> str:
@@ -175,6 +182,11 @@ def _seconds(result: ModelResult) -> str:
     return f"{result.seconds:.1f}" if result.seconds else "-"
 
 
+def _warnings(report: RunReport) -> list[str]:
+    lines = [f"warning: {result.model}: {result.warning}" for result in report.results if result.warning]
+    return ["\n".join(lines)] if lines else []
+
+
 def _errors(report: RunReport) -> list[str]:
     """Each error once, under the names of the models that it failed: a wrong secret fails all of them."""
     models: dict[str, list[str]] = {}
@@ -194,6 +206,8 @@ def _row(result: ModelResult) -> dict[str, object]:
         "sha256": result.sha256.hex if result.sha256 else None,
         "source": result.source,
         "seconds": round(result.seconds, 3),
+        "licence": result.licence,
+        "warning": result.warning,
         "error": None
         if error is None
         else {"exit_code": error.exit_code, "what": error.what, "cause": error.cause, "next": error.next},
@@ -212,6 +226,8 @@ def _result(row: object) -> ModelResult:
         sha256=None if sha256 is None else Digest(sha256),
         source=row["source"],
         seconds=float(row["seconds"]),
+        licence=str(row["licence"]),
+        warning=str(row["warning"]),
         error=None
         if error is None
         else of_kind(error["exit_code"], error["what"], cause=error["cause"], next=error["next"]),

@@ -8,6 +8,7 @@ empty value counts as none, because compose passes unset variables as empty ones
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -15,9 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
-
+from weightdock import env_file
 from weightdock.errors import ConfigurationError
+from weightdock.licence import LicencePolicy
+
+_log = logging.getLogger("weightdock")
 
 CREDENTIALS = ("AWS_S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 OPTIONAL_CREDENTIALS = ("AWS_SESSION_TOKEN",)
@@ -25,6 +28,8 @@ OPTIONAL_CREDENTIALS = ("AWS_SESSION_TOKEN",)
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
 # localhost and compose's service names. A name that begins with a digit may be an address in disguise (0x7f000001).
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_MEMORY = re.compile(r"([1-9][0-9]{0,11})([kmg]?)b?", re.IGNORECASE)  # as compose writes it
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 @dataclass(frozen=True)
@@ -39,13 +44,15 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Settings:
-    """One run's settings. ``missing`` names the credentials that were not given."""
+    """One run's settings. ``missing`` names the credentials that were not given; ``memory_bytes`` is a container's."""
 
     bucket: str
     prefix: str
     cache: Path
     github_url: str
     hf_endpoint: str
+    memory_bytes: int
+    licences: LicencePolicy
     missing: tuple[str, ...]
     _credentials: Credentials | None
 
@@ -83,6 +90,10 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         cache=Path(given.plain("WEIGHTDOCK_CACHE") or "/workspace/data/.cache/models"),
         github_url=(given.plain("WEIGHTDOCK_GITHUB_URL") or "https://github.com").rstrip("/"),
         hf_endpoint=(given.plain("HF_ENDPOINT") or "https://huggingface.co").rstrip("/"),
+        memory_bytes=_memory(given.plain("WEIGHTDOCK_MEMORY") or "4g"),
+        licences=LicencePolicy.parse(
+            *(given.plain(f"WEIGHTDOCK_LICENCE_{name}") for name in ("ALLOW", "WARN", "DENY"))
+        ),
         missing=missing,
         _credentials=None
         if missing
@@ -100,12 +111,9 @@ class Variables:
 
     def __init__(self, environ: Mapping[str, str], dotenv: Path) -> None:
         self._environ = environ
-        try:
-            self._dotenv = dotenv_values(dotenv) if dotenv.is_file() else {}
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(
-                f"{dotenv} cannot be read", cause=str(error), next="make it a readable UTF-8 file"
-            ) from error
+        self._dotenv = env_file.read(dotenv, environ) if dotenv.is_file() else {}
+        if any(self._dotenv.get(name) for name in CREDENTIALS) and env_file.readable_by_others(dotenv):
+            _log.warning("warning: %s holds credentials and others may read it: chmod 600 %s", dotenv, dotenv)
 
     def plain(self, name: str) -> str:
         """The value, or an empty string."""
@@ -138,6 +146,18 @@ def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
 def inherited_environment() -> dict[str, str]:
     """The environment that a child without credentials gets."""
     return without_secrets(os.environ)
+
+
+def _memory(text: str) -> int:
+    """Bytes. Raises ConfigurationError."""
+    matched = _MEMORY.fullmatch(text)
+    if not matched:
+        raise ConfigurationError(
+            f"WEIGHTDOCK_MEMORY cannot be {text[:80]!r}",
+            cause="it is a number of bytes, or one with k, m or g behind it",
+            next="WEIGHTDOCK_MEMORY=4g",
+        )
+    return int(matched[1]) * _UNITS[matched[2].lower()]
 
 
 def _check_endpoint(url: str) -> None:

@@ -6,10 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from dotenv import dotenv_values
-
-from weightdock import settings
-from weightdock.errors import ConfigurationError
+from weightdock import env_file, settings
 from weightdock.settings import Settings
 
 
@@ -23,10 +20,5 @@ def load(files: Sequence[Path]) -> Settings:
         return settings.load()
     given: dict[str, str] = {}
     for path in files:
-        try:
-            given.update({name: value for name, value in dotenv_values(path).items() if value})
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(
-                f"{path} cannot be read", cause=str(error), next="make it a readable UTF-8 file"
-            ) from error
+        given.update({name: value for name, value in env_file.read(path, given).items() if value})
     return settings.load(given, dotenv=Path(os.devnull))

@@ -72,6 +72,7 @@ def upload(request: Request, settings: Settings, run: Run, flags: Sequence[str] 
                 args=("--events", *flags, *_models(request, models)),
                 environment=told,
                 mounts=(Mount(request.cache, _CACHE),),
+                memory_bytes=settings.memory_bytes,
                 network=request.network,
             ),
             models,
@@ -94,6 +95,7 @@ def bootstrap(request: Request, settings: Settings, run: Run) -> tuple[Job, ...]
         args=("--events", *_repeated("--framework", request.frameworks), *_models(request, selected)),
         environment=told,
         mounts=(Mount(request.cache, _MODELS),),
+        memory_bytes=settings.memory_bytes,
         network=request.network,
     )
     return (Job(spec, selected, settings.prefix),)

@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePosixPath, PureWindowsPath
-from types import MappingProxyType
 from typing import Any
 
 from weightdock.errors import ConfigurationError
 from weightdock.settings import Settings
+from weightdock_driver import hardening
 
 RUN_LABEL = "weightdock.run"
 ROLE_LABEL = "weightdock.role"
@@ -18,15 +18,6 @@ DRIVER_LABEL = "weightdock.driver"
 """``host:pid`` of the driver, so that what a killed driver left can be told from what a living one runs."""
 
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")  # the engine's own rule for a volume's name
-
-HARDENING = MappingProxyType(
-    {
-        "init": True,  # a pid 1 that passes SIGTERM on and reaps the children that load checkpoints
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges:true"],
-    }
-)
-"""What holds every container of ours in: the one place for it (read-only root, limits and so on belong here)."""
 
 
 class Role(StrEnum):
@@ -84,6 +75,7 @@ class RunSpec:
     args: tuple[str, ...]
     environment: tuple[Variable, ...]
     mounts: tuple[Mount, ...]
+    memory_bytes: int
     network: str | None = None
 
 
@@ -102,6 +94,7 @@ def environment(settings: Settings) -> tuple[Variable, ...]:
         Variable("WEIGHTDOCK_PREFIX", settings.prefix),
         Variable("WEIGHTDOCK_GITHUB_URL", settings.github_url),
         Variable("HF_ENDPOINT", settings.hf_endpoint),
+        *(Variable(name, value) for name, value in settings.licences.variables().items()),
     )
     return tuple(variable for variable in given if variable.value)
 
@@ -125,5 +118,5 @@ def sdk_arguments(spec: RunSpec) -> dict[str, Any]:
         ],
         "network": spec.network,
         "labels": {RUN_LABEL: spec.run.id, ROLE_LABEL: str(spec.role), DRIVER_LABEL: spec.run.driver},
-        **HARDENING,
+        **hardening.sdk_arguments(spec.memory_bytes),
     }

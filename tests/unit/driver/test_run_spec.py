@@ -24,6 +24,7 @@ def spec(**changes: object) -> RunSpec:
         "args": ("--events", "--dry-run"),
         "environment": environment(loaded()),
         "mounts": (Mount("weightdock-cache", "/workspace/data/.cache"),),
+        "memory_bytes": 4 << 30,
         "network": "weightdock",
     }
     return RunSpec(**{**given, **changes})  # type: ignore[arg-type]  # a test changes any field
@@ -53,8 +54,14 @@ def test_an_uploader_becomes_exactly_these_arguments_of_the_sdk() -> None:
             "weightdock.driver": "build-host:4711",
         },
         "init": True,
+        "user": "10001:10001",
+        "read_only": True,
+        "tmpfs": {"/tmp": "rw,noexec,nosuid,nodev,size=67108864"},
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
+        "pids_limit": 1024,
+        "mem_limit": 4 << 30,
+        "memswap_limit": 4 << 30,
     }
 
 

@@ -54,7 +54,7 @@ def status(
         )
     store = R2Store(configured)
     charted = page.read_run(run) if run else None
-    found = surveying.survey(specs, configured.prefix, store, Cache(configured.cache))
+    found = surveying.survey(specs, configured.prefix, store, Cache(configured.cache), configured.licences)
     now = datetime.now(UTC)
     if html:
         page.write(html, page.render(found, now, charted))

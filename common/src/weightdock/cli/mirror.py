@@ -61,11 +61,26 @@ def upload(
     for framework, of_framework in options.by_framework(specs):
         if dry_run:
             held = Holdings.read(store, configured.prefix, framework)
-            planned = plan.plan(of_framework, configured.prefix, held.entries, held.objects, force=force)
+            planned = plan.plan(
+                of_framework,
+                configured.prefix,
+                held.entries,
+                held.objects,
+                force=force,
+                licences=configured.licences,
+            )
             reports.append(plan.report(planned, catalogue.load(framework), configured.prefix, held.objects))
             continue
         with OriginProcess(framework, configured) as origin:
-            run = Upload(framework, configured.prefix, store, Cache(configured.cache), origin, observe)
+            run = Upload(
+                framework,
+                configured.prefix,
+                store,
+                Cache(configured.cache),
+                origin,
+                observe,
+                licences=configured.licences,
+            )
             reports.append(run.run(run.plan(of_framework, force=force)))
     options.end(report.merge(reports), as_data, plan=dry_run, check=check)
 

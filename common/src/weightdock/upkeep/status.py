@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from weightdock.cache import Cache
 from weightdock.catalogue import ModelSpec
 from weightdock.events import megabytes
+from weightdock.licence import LicencePolicy, Ruling
 from weightdock.report import aligned
 from weightdock.store import ObjectStore
 from weightdock.store.holdings import Holdings
@@ -23,6 +24,7 @@ class ModelStatus:
     """One model. ``size_bytes``, ``sha256``, ``licence`` and ``uploaded`` (ISO 8601, UTC) are the manifest's.
 
     ``differs`` says which two of the places contradict each other; empty where none do.
+    What the manifest does not know, ``licence`` takes from the lock; ``ruling`` is the policy's, empty without either.
     """
 
     model: str
@@ -36,17 +38,23 @@ class ModelStatus:
     size_bytes: int | None
     sha256: str
     licence: str
+    ruling: str
     uploaded: str
 
 
-def survey(specs: Sequence[ModelSpec], prefix: str, store: ObjectStore, cache: Cache) -> tuple[ModelStatus, ...]:
+_ANY = LicencePolicy()
+
+
+def survey(
+    specs: Sequence[ModelSpec], prefix: str, store: ObjectStore, cache: Cache, licences: LicencePolicy = _ANY
+) -> tuple[ModelStatus, ...]:
     """Ask the store once per framework, and the cache for receipts. Raises StoreError."""
     names = dict.fromkeys(spec.model.framework for spec in specs)
     held = {framework: Holdings.read(store, prefix, framework) for framework in names}
-    return tuple(_status(spec, prefix, held[spec.model.framework], cache) for spec in specs)
+    return tuple(_status(spec, prefix, held[spec.model.framework], cache, licences) for spec in specs)
 
 
-def _status(spec: ModelSpec, prefix: str, held: Holdings, cache: Cache) -> ModelStatus:
+def _status(spec: ModelSpec, prefix: str, held: Holdings, cache: Cache, licences: LicencePolicy) -> ModelStatus:
     entry, found = held.entries.get(spec.model.name), held.objects.get(spec.key(prefix))
     size = entry.size_bytes if entry else (found.size_bytes if found else None)
     [planned] = plan([spec], prefix, held.entries, held.objects)
@@ -54,6 +62,7 @@ def _status(spec: ModelSpec, prefix: str, held: Holdings, cache: Cache) -> Model
     differs = planned.difference
     if cached and entry and cached.sha256 != entry.sha256:
         differs = differs or f"this machine has sha256 {cached.sha256}, and the manifest says {entry.sha256}"
+    licence = entry.provenance.licence if entry else (spec.locked.licence if spec.locked else "")
     return ModelStatus(
         model=str(spec.model),
         task=spec.task,
@@ -65,7 +74,8 @@ def _status(spec: ModelSpec, prefix: str, held: Holdings, cache: Cache) -> Model
         differs=differs,
         size_bytes=size,
         sha256=entry.sha256.hex if entry else "",
-        licence=entry.provenance.licence if entry else "",
+        licence=licence,
+        ruling=licences.rule(licence) if entry or spec.locked else "",
         uploaded=entry.uploaded if entry else "",
     )
 
@@ -87,13 +97,18 @@ def table(statuses: Sequence[ModelStatus], now: datetime) -> str:
             *("yes" if there else "-" for there in (one.locked, one.in_manifest, one.in_store, one.in_cache)),
             megabytes(one.size_bytes) if one.size_bytes is not None else "-",
             one.sha256[:12] or "-",
-            one.licence or "-",
+            _licence(one),
             age(datetime.fromisoformat(one.uploaded), now) if one.uploaded else "-",
         )
         for one in statuses
     ]
     differing = [f"{one.model} differs: {one.differs}" for one in statuses if one.differs]
     return "\n\n".join([aligned(rows, right=(6,)), *differing])
+
+
+def _licence(one: ModelStatus) -> str:
+    licence = one.licence or "-"
+    return f"{licence} ({one.ruling})" if one.ruling in (Ruling.WARNED, Ruling.DENIED) else licence
 
 
 def age(then: datetime, now: datetime) -> str:

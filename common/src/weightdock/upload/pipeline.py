@@ -9,23 +9,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from weightdock import safety
-from weightdock.artifact import Framework
+from weightdock.artifact import Framework, Provenance
 from weightdock.cache import Cache
 from weightdock.catalogue import ModelSpec
 from weightdock.errors import IntegrityError, OriginError, StoreError, WeightdockError
 from weightdock.events import Event, Observer, Stage, State
+from weightdock.licence import LicencePolicy, Ruling
 from weightdock.origins import AcquiredFile
 from weightdock.report import ModelResult, Outcome, RunReport
 from weightdock.store import BytesObserver, ObjectStore, manifest
 from weightdock.store.holdings import Holdings
 from weightdock.store.manifest import Entry
-from weightdock.upload.plan import Action, PlannedUpload, difference, plan, row
+from weightdock.upload.plan import Action, PlannedUpload, denied, difference, plan, row, warning
 from weightdock.verify import Expectation, VerifiedFile, verify
 
 _UPLOADS = 4  # at a time; parts of large files share one limit beside it (store/pace.py)
@@ -56,11 +57,12 @@ class Upload:
     loader: Loader
     observe: Observer
     judge: Callable[[Path, str], safety.Verdict] = safety.check
+    licences: LicencePolicy = field(default_factory=LicencePolicy)
 
     def plan(self, specs: Sequence[ModelSpec], *, force: bool = False) -> tuple[PlannedUpload, ...]:
         """Ask the store what is there: one request for the manifest and one per thousand objects."""
         holdings = Holdings.read(self.store, self.prefix, self.framework)
-        return plan(specs, self.prefix, holdings.entries, holdings.objects, force=force)
+        return plan(specs, self.prefix, holdings.entries, holdings.objects, force=force, licences=self.licences)
 
     def run(self, planned: Sequence[PlannedUpload]) -> RunReport:
         """Do what the plan says. Errors of single models are in the report; raises StoreError for the manifest."""
@@ -78,7 +80,7 @@ class Upload:
         """Acquire now, upload later."""
         started = time.monotonic()
         settled: Future[ModelResult] = Future()
-        if planned.action in (Action.NOTHING, Action.REFUSE):
+        if planned.action in (Action.NOTHING, Action.REFUSE, Action.DENY):
             result = row(planned)
             state = State.FAILED if result.error else State.SKIPPED
             self.observe(Event(planned.spec.model, Stage.UPLOAD, state, note=result.outcome))
@@ -96,6 +98,7 @@ class Upload:
         spec = planned.spec
         cached = self.cache.find(spec.model, spec.extension)
         if cached and self._usable(cached, planned):
+            self._refuse_denied(spec, cached.provenance)
             # Judged again, in milliseconds: an older run may have had an older allow-list, or none.
             return replace(cached, verdict=self.judge(cached.path, self.framework)), "local cache"
         self.observe(Event(spec.model, Stage.ACQUIRE, State.STARTED))
@@ -107,6 +110,7 @@ class Upload:
                     cause=f"the loader of {spec.model} named {acquired.path}, which is not there",
                     next="run again; if it stays so, the library's way of saving has changed",
                 )
+            self._refuse_denied(spec, acquired.provenance)
             self.observe(Event(spec.model, Stage.VERIFY, State.STARTED))
             verified = verify(
                 spec.model,
@@ -124,6 +128,11 @@ class Upload:
                     next="nothing was kept of it; `make lock` and review the difference, if it is meant",
                 )
             return self.cache.publish(verified, spec.extension), acquired.provenance.host
+
+    def _refuse_denied(self, spec: ModelSpec, provenance: Provenance | None) -> None:
+        licence = provenance.licence if provenance else ""
+        if self.licences.rule(licence) is Ruling.DENIED:
+            raise denied(spec, licence)
 
     def _usable(self, cached: VerifiedFile, planned: PlannedUpload) -> bool:
         """Only what came from this origin: a demo's random weights must not get from a cache into a real bucket."""
@@ -165,7 +174,19 @@ class Upload:
         state = State.DONE if created else State.SKIPPED
         self.observe(Event(spec.model, Stage.UPLOAD, state, file.size_bytes, file.size_bytes, note=outcome))
         seconds = time.monotonic() - started
-        return ModelResult(spec.model, planned.key, outcome, file.size_bytes, file.sha256, source, seconds)
+        licence = entries[spec.model.name].provenance.licence
+        warned = warning(licence) if self.licences.rule(licence) is Ruling.WARNED else ""
+        return ModelResult(
+            spec.model,
+            planned.key,
+            outcome,
+            file.size_bytes,
+            file.sha256,
+            source,
+            seconds,
+            licence=licence,
+            warning=warned,
+        )
 
     def _send(self, planned: PlannedUpload, file: VerifiedFile) -> bool:
         self.observe(Event(planned.spec.model, Stage.UPLOAD, State.STARTED, 0, file.size_bytes))

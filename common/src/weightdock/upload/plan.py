@@ -14,11 +14,13 @@ from weightdock.artifact import Framework, ModelId, ObjectKey
 from weightdock.catalogue import ModelSpec
 from weightdock.catalogue.lock import Locked
 from weightdock.errors import IntegrityError
+from weightdock.licence import UNKNOWN, LicencePolicy, Ruling
 from weightdock.report import ModelResult, Operations, Outcome, RunReport
 from weightdock.store import StoredObject
 from weightdock.store.manifest import Entry
 from weightdock.store.multipart import put_operations
 
+_ANY_LICENCE = LicencePolicy()
 _LISTED_AT_ONCE = 1000
 _FOREIGN = re.compile(r"^[^A-Za-z0-9]+|[^A-Za-z0-9._-]|(?<=.{200}).")
 
@@ -31,6 +33,7 @@ class Action(StrEnum):
     ADOPT = "adopt"  # the object is there and the manifest does not say so: a run ended between the two
     NOTHING = "nothing"
     REFUSE = "refuse"  # what is there is not what the manifest or the lock says; `difference` has both
+    DENY = "deny"  # its licence is one that the policy denies
 
 
 _OUTCOMES = {
@@ -39,6 +42,7 @@ _OUTCOMES = {
     Action.ADOPT: Outcome.ADOPTABLE,
     Action.NOTHING: Outcome.PRESENT,
     Action.REFUSE: Outcome.DIFFERS,
+    Action.DENY: Outcome.DENIED,
 }
 
 
@@ -47,7 +51,7 @@ class PlannedUpload:
     """One model, its key and what has to be done.
 
     ``entry`` is the manifest's, ``found`` the store's; None where there is none. ``difference`` is the reason of a
-    REFUSE, naming both values.
+    REFUSE, naming both values. ``warned`` is whether the policy warns of its licence.
     """
 
     spec: ModelSpec
@@ -56,6 +60,14 @@ class PlannedUpload:
     entry: Entry | None = None
     found: StoredObject | None = None
     difference: str = ""
+    warned: bool = False
+
+    @property
+    def licence(self) -> str:
+        """What manifest or lock say of its licence; empty while neither knows the model, or its origin names none."""
+        if self.entry:
+            return self.entry.provenance.licence
+        return self.spec.locked.licence if self.spec.locked else ""
 
     @property
     def size_bytes(self) -> int | None:
@@ -75,9 +87,11 @@ def plan(
     objects: Mapping[ObjectKey, StoredObject],
     *,
     force: bool = False,
+    licences: LicencePolicy = _ANY_LICENCE,
 ) -> tuple[PlannedUpload, ...]:
     """Compare the models with the manifest's ``entries`` and the store's ``objects``."""
-    return tuple(_planned(spec, spec.key(prefix), entries.get(spec.model.name), objects, force) for spec in specs)
+    planned = (_planned(spec, spec.key(prefix), entries.get(spec.model.name), objects, force) for spec in specs)
+    return tuple(_ruled(one, licences) for one in planned)
 
 
 def operations(planned: Sequence[PlannedUpload], objects: Mapping[ObjectKey, StoredObject]) -> Operations:
@@ -85,7 +99,7 @@ def operations(planned: Sequence[PlannedUpload], objects: Mapping[ObjectKey, Sto
     lists = max(1, -(-len(objects) // _LISTED_AT_ONCE))
     work = [one for one in planned if one.action in (Action.UPLOAD, Action.REPLACE)]
     puts = sum(put_operations(one.size_bytes or 0) for one in work)
-    publish = 1 if any(one.action is not Action.NOTHING for one in planned) else 0
+    publish = 1 if any(one.action not in (Action.NOTHING, Action.DENY) for one in planned) else 0
     heads = sum(one.action is Action.ADOPT for one in planned)
     return Operations(class_a=lists + puts + publish, class_b=1 + publish + heads)
 
@@ -106,7 +120,17 @@ def report(
 def row(planned: PlannedUpload) -> ModelResult:
     """The row of a model for which nothing is done: only planned, there already, or not to be touched."""
     sha256 = planned.entry.sha256 if planned.entry else None
-    result = ModelResult(planned.spec.model, planned.key, _OUTCOMES[planned.action], planned.size_bytes, sha256)
+    result = ModelResult(
+        planned.spec.model,
+        planned.key,
+        _OUTCOMES[planned.action],
+        planned.size_bytes,
+        sha256,
+        licence=planned.licence,
+        warning=warning(planned.licence) if planned.warned else "",
+    )
+    if planned.action is Action.DENY:
+        return replace(result, error=denied(planned.spec, planned.licence))
     if planned.action is Action.UPLOAD and planned.entry:
         return replace(result, outcome=Outcome.MISSING)
     if planned.action is Action.REFUSE:
@@ -122,6 +146,21 @@ def differs(planned: PlannedUpload) -> IntegrityError:
         next="nothing was overwritten; find out who changed what, then `weightdock upload --force --model "
         f"{planned.spec.model}` or `make lock`",
     )
+
+
+def denied(spec: ModelSpec, licence: str) -> IntegrityError:
+    """The error of a licence that the policy denies."""
+    return IntegrityError(
+        f"{spec.model} is not to be mirrored: its licence is {licence or UNKNOWN}",
+        cause="WEIGHTDOCK_LICENCE_DENY names it, or WEIGHTDOCK_LICENCE_ALLOW does not",
+        next=f"take {spec.model} out of its models.toml (`weightdock prune` then lists what is stored), "
+        "or change the policy",
+    )
+
+
+def warning(licence: str) -> str:
+    """What is said of a licence that the policy warns of."""
+    return f"its licence is {licence or UNKNOWN}, of which WEIGHTDOCK_LICENCE_WARN warns"
 
 
 def difference(entry: Entry, locked: Locked) -> str:
@@ -160,3 +199,13 @@ def _planned(
     if entry.size_bytes != found.size_bytes:
         differs = f"it has {found.size_bytes} bytes, and the manifest says {entry.size_bytes}"
     return PlannedUpload(spec, key, Action.REFUSE if differs else Action.NOTHING, entry, found, differs)
+
+
+def _ruled(planned: PlannedUpload, licences: LicencePolicy) -> PlannedUpload:
+    """What the policy makes of it. A licence that nobody knows yet is ruled on when the file is acquired."""
+    if not (planned.entry or planned.spec.locked):
+        return planned
+    ruling = licences.rule(planned.licence)
+    if ruling is Ruling.DENIED:
+        return replace(planned, action=Action.DENY)
+    return replace(planned, warned=ruling is Ruling.WARNED)

@@ -1,0 +1,88 @@
+"""``.env`` and files like it, read as docker compose reads them, since compose and ``make`` take the same file.
+
+python-dotenv takes the file apart. It fills in variables otherwise than compose does (``'${NAME}'`` in single quotes,
+``$NAME``, ``$$``), and a secret that the two read differently would fail in one of them only: that part is done here.
+What neither could mean is refused, with its line.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from io import StringIO
+from pathlib import Path
+
+from dotenv.parser import Binding, parse_stream
+
+from weightdock.errors import ConfigurationError
+
+_VARIABLE = re.compile(
+    r"\$(?:(?P<dollar>\$)|(?P<bare>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)(?:(?P<kind>:?-)(?P<default>[^${}]*))?\})"
+)
+_VALUE = re.compile(r"[^=]*=\s*(.*)", re.DOTALL)
+_IN_SINGLE_QUOTES = re.compile(r"[^=]*=\s*'((?:\\'|[^'])*)'")  # where compose leaves a backslash as it is
+# compose takes these for the value, dotenv and whoever wrote them for a comment.
+_DOUBTFUL_COMMENT = re.compile(r"[^=]*=[ \t]+#|[^\n]*\t#")
+
+
+def read(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables of the file; ``environ`` wins where one refers to another. Raises ConfigurationError."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"{path} cannot be read", cause=str(error), next="make it a readable UTF-8 file"
+        ) from error
+    found: dict[str, str] = {}
+    for name, value in _values(path, text, environ, found):
+        found[name] = value
+    return found
+
+
+def readable_by_others(path: Path) -> bool:
+    """Whether group or world may read the file; false where modes mean nothing."""
+    return os.name == "posix" and bool(path.stat().st_mode & 0o044)
+
+
+def _values(path: Path, text: str, environ: Mapping[str, str], above: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for binding in parse_stream(StringIO(text)):
+        line = binding.original.line
+        if binding.error or "\0" in binding.original.string:
+            raise _unreadable(path, line, "it is no NAME=value, or a quote is not closed")
+        if binding.key is None or binding.value is None:
+            continue
+        quote = _quote(binding)
+        if not quote and _DOUBTFUL_COMMENT.match(binding.original.string):
+            raise _unreadable(path, line, "docker compose takes what follows the # for the value, not for a comment")
+        if quote == "'":
+            raw = _IN_SINGLE_QUOTES.match(binding.original.string)
+            yield binding.key, raw[1] if raw else binding.value
+            continue
+        if "\\$" in binding.original.string or "$" in _VARIABLE.sub("", binding.value):
+            raise _unreadable(path, line, "it has a $ that begins no variable; in single quotes it stands for itself")
+        yield binding.key, _VARIABLE.sub(lambda match: _filled(match, environ, above), binding.value)
+
+
+def _quote(binding: Binding) -> str:
+    value = _VALUE.match(binding.original.string)
+    return value[1][:1] if value and value[1][:1] in ("'", '"') else ""
+
+
+def _filled(match: re.Match[str], environ: Mapping[str, str], above: Mapping[str, str]) -> str:
+    if match["dollar"]:
+        return "$"
+    name = match["bare"] or match["braced"]
+    value = environ.get(name, above.get(name))
+    if value is None or (match["kind"] == ":-" and not value):
+        return match["default"] or ""
+    return value
+
+
+def _unreadable(path: Path, line: int, cause: str) -> ConfigurationError:
+    """Without the line's text, which may be a secret's."""
+    return ConfigurationError(
+        f"{path} cannot be read as docker compose reads it",
+        cause=f"line {line}: {cause}",
+        next="mend the line (NAME='value' is always safe), or put the value into a file that NAME_FILE names",
+    )

@@ -1,0 +1,184 @@
+""".env: read as docker compose reads it, or refused; compose itself is asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from weightdock import env_file
+from weightdock import settings as weightdock_settings
+from weightdock.errors import ConfigurationError
+
+SECRET = "hush"
+
+SAME = {
+    "plain": "A=abc",
+    "spaces": "  A = abc  \n",
+    "export": "export A=abc\nexport B='x y'\n",
+    "crlf": 'A=abc\r\nB="d e"\r\n',
+    "double quotes": 'A="a b # c" # d\n',
+    "single quotes": "A='a b # c' # d\n",
+    "an escaped quote": 'A="a\\"b"\n',
+    "a new line in quotes": "A=\"a\\nb\"\nB='a\\nb'\n",
+    "a comment": "# A=1\n\n  # B=1\nA=2 # three\n",
+    "a hash in a word": "A=abc#def\nB=#x\n",
+    "nothing": 'A=\nB=""\n',
+    "twice": "A=1\nA=2\n",
+    "what keys have": "A=a=b==\nB=a/b+c==\n",
+    "a byte order mark": "\ufeffA=abc\n",
+    "several lines": 'A="x\ny"\nB=2\n',
+    "beyond ASCII": "A=é\n",
+    "a backslash": "A=a\\nb\n",
+    "a variable": "B=x\nA=https://${B}.example\n",
+    "a variable without braces": "B=x\nA=$B-y\n",
+    "a variable in quotes": 'B=x\nA="${B}"\n',
+    "no variable in single quotes": "B=x\nA='${B} $B $$'\n",
+    "a default": "A=${C:-d e}${C-f}\n",
+    "a variable of the environment": "HOME=x\nA=${HOME}\n",
+    "a doubled dollar": 'A=a$$b\nB="$$"\n',
+    "an unknown variable": "A=a$unknown\n",
+}
+REFUSED = {
+    "a quote that is not closed": f'A="{SECRET}\n',
+    "a name with a space": f"A B={SECRET}\n",
+    "YAML": f"A: {SECRET}\n",
+    "a lonely dollar": f"A={SECRET}$\n",
+    "an open brace": f"A={SECRET}${{B\n",
+    "a demand": f"A=${{B:?{SECRET}}}\n",
+    "an alternative": f"A=${{B:+{SECRET}}}\n",
+    "an escaped dollar": f'A="{SECRET}\\$x"\n',
+    "a comment in place of a value": f"A= # {SECRET}\n",
+    "a comment after a tab": f"A=x\t# {SECRET}\n",
+    "a zero byte": f"A={SECRET}\0\n",
+}
+
+
+def read(folder: Path, text: str) -> dict[str, str]:
+    path = folder / "file.env"
+    path.write_bytes(text.encode())
+    return env_file.read(path, {"HOME": "/at/home"})
+
+
+def compose_reads(folder: Path, text: str) -> dict[str, str]:
+    """What ``docker compose`` would hand to a container."""
+    (folder / "compose.yaml").write_text("services: {one: {image: none, environment: [A, B]}}\n")
+    (folder / "file.env").write_bytes(text.encode())
+    command = ["docker", "compose", "--env-file", "file.env", "config", "--format", "json"]
+    environment = {"PATH": os.environ["PATH"], "HOME": "/at/home"}
+    ended = subprocess.run(command, capture_output=True, check=True, cwd=folder, env=environment)
+    told = json.loads(ended.stdout)["services"]["one"]["environment"]
+    return {name: value.replace("$$", "$") for name, value in told.items() if value is not None}
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("text", SAME.values(), ids=SAME)
+def test_a_file_is_read_as_compose_reads_it(tmp_path: Path, text: str) -> None:
+    found = read(tmp_path, text)
+    assert {name: value for name, value in found.items() if name in ("A", "B")} == compose_reads(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
+def test_what_compose_reads_otherwise_or_not_at_all_is_refused_with_its_line_and_without_its_value(
+    tmp_path: Path, text: str
+) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read as docker compose reads it") as refused:
+        read(tmp_path, f"B=1\n{text}")
+    assert "line 2: " in refused.value.cause
+    assert SECRET not in str(refused.value)
+
+
+_PIECES = st.sampled_from(
+    [
+        "A",
+        "B",
+        "=",
+        " ",
+        "\t",
+        "\n",
+        "\r\n",
+        "\r",
+        "'",
+        '"',
+        "#",
+        "$",
+        "${",
+        "}",
+        ":-",
+        "\\",
+        "export ",
+        "x",
+        "é",
+        "\0",
+        ":",
+    ]
+)
+
+
+@given(st.one_of(st.text(max_size=200), st.lists(_PIECES, max_size=40).map("".join)))
+@settings(max_examples=500)
+def test_whatever_the_text_there_are_variables_or_our_own_error(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzz.env"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        found = weightdock_settings.Variables({}, path)
+    except ConfigurationError:
+        return
+    assert isinstance(found.plain("A"), str)
+
+
+@pytest.mark.engine
+def test_whatever_passes_of_many_odd_values_compose_reads_the_same(tmp_path: Path) -> None:
+    """One question to compose for hundreds of values, since each takes a tenth of a second."""
+    odd = ["a", "a b", "#", "'", '"', "$", "${A}", "$$", "\\", "\\n", "é", "=", "{", "}", "-", ":", "\t", " #"]
+    texts = [f"{quote}{one}{two}{quote}" for one in odd for two in odd for quote in ("", "'", '"')]
+    lines = []
+    for number, text in enumerate(texts):
+        path = tmp_path / "one.env"
+        path.write_text(f"V{number}={text}\n")
+        try:
+            if len(env_file.read(path, {})) == 1:
+                lines.append(f"V{number}={text}\n")
+        except ConfigurationError:
+            continue
+    assert len(lines) > len(texts) / 3
+    names = [line.partition("=")[0] for line in lines]
+    (tmp_path / "all.env").write_text("A=of-a\n" + "".join(lines))
+    (tmp_path / "compose.yaml").write_text(json.dumps({"services": {"one": {"image": "none", "environment": names}}}))
+    ended = subprocess.run(
+        ["docker", "compose", "--env-file", "all.env", "config", "--format", "json"],
+        capture_output=True,
+        check=True,
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]},
+    )
+    told = json.loads(ended.stdout)["services"]["one"]["environment"]
+    found = env_file.read(tmp_path / "all.env", {})
+    assert {name: found[name] for name in names} == {name: told[name].replace("$$", "$") for name in names}
+
+
+@pytest.mark.parametrize(
+    ("mode", "text", "warned"),
+    [
+        (0o644, f"AWS_SECRET_ACCESS_KEY={SECRET}\n", True),
+        (0o640, f"AWS_SECRET_ACCESS_KEY={SECRET}\n", True),
+        (0o600, f"AWS_SECRET_ACCESS_KEY={SECRET}\n", False),
+        (0o644, "AWS_SECRET_ACCESS_KEY=\nWEIGHTDOCK_BUCKET=another\n", False),
+    ],
+)
+def test_a_file_of_credentials_that_others_may_read_is_warned_of_once(
+    tmp_path: Path, mode: int, text: str, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / ".env"
+    path.write_text(text)
+    path.chmod(mode)
+    weightdock_settings.load({}, path)
+    said = [f"warning: {path} holds credentials and others may read it: chmod 600 {path}"] if warned else []
+    assert caplog.messages == said
