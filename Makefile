@@ -5,12 +5,18 @@ SHELL := bash
 # A builder in a container of its own would not see the base image, which is only on the engine.
 export BUILDX_BUILDER := default
 
+# The images' labels. A remote's address may hold a password, which goes.
+export WEIGHTDOCK_SOURCE := $(or $(filter https://%,$(shell git config --get remote.origin.url 2>/dev/null | sed 's,//[^/@]*@,//,')),unknown)
+export WEIGHTDOCK_REVISION := $(or $(shell git describe --always --dirty --abbrev=40 2>/dev/null),unknown)
+export WEIGHTDOCK_VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' common/src/weightdock/__init__.py)
+
 DRIVER := .venv/bin/weightdock-driver
 LOCAL := docker compose --profile local
 R2_SETTINGS := --env-file docker/local/r2/settings.env
 ORIGIN_SETTINGS := $(if $(filter upstream,$(ORIGIN)),,--env-file docker/local/origin/settings.env)
 LOCKED := $(patsubst common/src/weightdock/catalogue/%/models.toml,%,$(wildcard common/src/weightdock/catalogue/*/models.toml))
 LAST_RUN := .build/last-run.json
+PINNED := $(filter-out images/torch-requirements.txt,$(wildcard $(addsuffix requirements.txt,images/*/ images/*- docker/ docker/local/*/ tests/)))
 STAND_INS := local-r2 $(if $(filter upstream,$(ORIGIN)),,local-origin)
 
 # ON=demo: the demo's store and origin in place of what the environment and .env say.
@@ -92,6 +98,15 @@ images: engine $(DRIVER) ## Build every image
 image-sizes: $(DRIVER) ## Show each image's size beside its limit
 	$(DRIVER) images --sizes
 
+.PHONY: sbom
+sbom: .venv/dev ## Write a CycloneDX bill of materials of each image into .build/sbom
+	docker/sbom $$($(DRIVER) images)
+
+.PHONY: hashes
+hashes: .venv/dev ## Write each requirements.lock anew: the versions of requirements.txt with their hashes
+	for pinned in $(PINNED); do .venv/bin/uv pip compile --quiet --native-tls --no-deps --generate-hashes --no-header \
+	  --no-annotate --python-version 3.11 --output-file $${pinned%.txt}.lock $$pinned; done
+
 ##@ Work on weightdock
 
 .PHONY: test
@@ -124,13 +139,13 @@ clean: ## Remove everything that was made: containers, volumes, images, the envi
 	if docker info >/dev/null 2>&1; then $(LOCAL) down --volumes --rmi all --remove-orphans; fi
 	rm -rf .venv .build
 
-$(DRIVER): docker/requirements.txt docker/pyproject.toml common/pyproject.toml
-	docker/host-venv .venv -r docker/requirements.txt
+$(DRIVER): docker/requirements.lock docker/pyproject.toml common/pyproject.toml
+	docker/host-venv .venv --require-hashes -r docker/requirements.lock
 	.venv/bin/pip install --quiet --quiet --no-deps --editable common --editable docker
 	@touch $@
 
-.venv/dev: $(DRIVER) tests/requirements.txt
-	.venv/bin/pip install --quiet --quiet -r tests/requirements.txt
+.venv/dev: $(DRIVER) tests/requirements.lock
+	.venv/bin/pip install --quiet --quiet --require-hashes -r tests/requirements.lock
 	@touch $@
 
 .venv/bench: .venv/dev bench/requirements.txt

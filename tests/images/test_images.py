@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
-from support.stand_ins import docker
+from support.stand_ins import ROOT, docker
+from weightdock import __version__
 
 pytestmark = [pytest.mark.engine, pytest.mark.images]
 
 UPLOADERS = {"timm": "weightdock/timm-uploader", "ultralytics": "weightdock/ultralytics-uploader"}
 NODE = "weightdock/node"
+OCI = "org.opencontainers.image"
 LIMITS = {UPLOADERS["timm"]: 800_000_000, UPLOADERS["ultralytics"]: 1_000_000_000, NODE: 220_000_000}
 INSIDE = Path(__file__).parent / "inside"
 
@@ -40,6 +45,16 @@ def inside(image: str, script: str, *options: str) -> str:
 @pytest.mark.parametrize("image", LIMITS)
 def test_an_image_stays_under_its_limit(image: str) -> None:
     assert inspected(image)["Size"] <= LIMITS[image]
+
+
+@pytest.mark.parametrize("image", LIMITS)
+def test_an_image_says_where_it_comes_from_and_under_which_licences(image: str) -> None:
+    labels = inspected(image)["Config"]["Labels"]
+    assert labels[f"{OCI}.version"] == __version__
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", labels[f"{OCI}.revision"])
+    assert labels[f"{OCI}.source"] == "unknown" or labels[f"{OCI}.source"].startswith("https://")
+    assert "Apache-2.0" in labels[f"{OCI}.licenses"]
+    assert ("AGPL-3.0-only" in labels[f"{OCI}.licenses"]) is (image == UPLOADERS["ultralytics"])
 
 
 @pytest.mark.parametrize("image", LIMITS)
@@ -89,6 +104,27 @@ def test_a_dry_run_and_a_run_with_nothing_to_do_import_no_framework(image: str) 
 @pytest.mark.parametrize("image", LIMITS)
 def test_no_layer_tells_of_the_machine_that_built_it(image: str) -> None:
     history = docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
-    config = json.dumps(inspected(image)["Config"])
+    labels = inspected(image)["Config"]["Labels"]
+    told = {name: value for name, value in labels.items() if name != f"{OCI}.source"}  # the repository's public address
+    config = json.dumps({**inspected(image)["Config"], "Labels": told})
     for word in ("http://", "https://", "file://", "SECRET", "index-url"):
         assert word not in history + config
+
+
+def test_each_image_has_a_bill_of_materials_that_is_valid_and_names_all_that_is_installed() -> None:
+    made = subprocess.run([ROOT / "docker" / "sbom", *LIMITS], capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    for image, path in zip(LIMITS, made.stdout.split(), strict=True):
+        text = Path(path).read_text(encoding="utf-8")
+        assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+        bill = json.loads(text)
+        assert bill["metadata"]["component"]["version"] == inspected(image)["Id"]
+        named = {f"{part['name'].lower().replace('_', '-')}=={part['version']}" for part in bill["components"]}
+        framework = image.rpartition("/")[2].removesuffix("-uploader")
+        pins = re.findall(
+            r"^([\w.-]+)==([\w.+]+)", (ROOT / "images" / framework / "requirements.lock").read_text(), re.M
+        )
+        pinned = {f"{name.lower().replace('_', '-')}=={version}" for name, version in pins}
+        assert {*pinned, f"weightdock=={__version__}"} <= named
+        assert ("torch==2.13.0+cpu" in named) is (image != NODE)
+        assert any(part["purl"].startswith("pkg:deb/debian/libc6@") for part in bill["components"])

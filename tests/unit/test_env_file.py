@@ -53,6 +53,7 @@ REFUSED = {
     "a demand": f"A=${{B:?{SECRET}}}\n",
     "an alternative": f"A=${{B:+{SECRET}}}\n",
     "an escaped dollar": f'A="{SECRET}\\$x"\n',
+    "an escaped single quote in double ones": f'A="{SECRET}\\\'x"\n',
     "a comment in place of a value": f"A= # {SECRET}\n",
     "a comment after a tab": f"A=x\t# {SECRET}\n",
     "a zero byte": f"A={SECRET}\0\n",

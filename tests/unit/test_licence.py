@@ -91,7 +91,8 @@ def test_a_denied_model_is_an_error_of_the_dry_run_that_names_its_licence() -> N
     assert str(denied.error) == (
         "error: toy/alpha is not to be mirrored: its licence is MIT\n"
         "cause: WEIGHTDOCK_LICENCE_DENY names it, or WEIGHTDOCK_LICENCE_ALLOW does not\n"
-        "next: take toy/alpha out of its models.toml (`weightdock prune` then lists what is stored), or change the policy"
+        "next: take toy/alpha out of its models.toml (`weightdock prune` then lists what is stored), "
+        "or change the policy"
     )
 
 

@@ -21,7 +21,7 @@ _VARIABLE = re.compile(
     r"\$(?:(?P<dollar>\$)|(?P<bare>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)(?:(?P<kind>:?-)(?P<default>[^${}]*))?\})"
 )
 _VALUE = re.compile(r"[^=]*=\s*(.*)", re.DOTALL)
-_IN_SINGLE_QUOTES = re.compile(r"[^=]*=\s*'((?:\\'|[^'])*)'")  # where compose leaves a backslash as it is
+_IN_SINGLE_QUOTES = re.compile(r"[^=]*=\s*'((?:\\'|[^'])*)'")  # where a backslash stands for itself
 # compose takes these for the value, dotenv and whoever wrote them for a comment.
 _DOUBTFUL_COMMENT = re.compile(r"[^=]*=[ \t]+#|[^\n]*\t#")
 
@@ -57,8 +57,10 @@ def _values(path: Path, text: str, environ: Mapping[str, str], above: Mapping[st
             raise _unreadable(path, line, "docker compose takes what follows the # for the value, not for a comment")
         if quote == "'":
             raw = _IN_SINGLE_QUOTES.match(binding.original.string)
-            yield binding.key, raw[1] if raw else binding.value
+            yield binding.key, (raw[1] if raw else binding.value).replace("\\'", "'")
             continue
+        if quote and "\\'" in binding.original.string:
+            raise _unreadable(path, line, "docker compose keeps a backslash before a single quote inside double ones")
         if "\\$" in binding.original.string or "$" in _VARIABLE.sub("", binding.value):
             raise _unreadable(path, line, "it has a $ that begins no variable; in single quotes it stands for itself")
         yield binding.key, _VARIABLE.sub(lambda match: _filled(match, environ, above), binding.value)

@@ -1,4 +1,4 @@
-"""Which licences may be mirrored: three lists of globs, told by ``WEIGHTDOCK_LICENCE_ALLOW``, ``…_WARN`` and ``…_DENY``."""
+"""Which licences may be mirrored: three lists of globs, ``WEIGHTDOCK_LICENCE_ALLOW``, ``…_WARN`` and ``…_DENY``."""
 
 from __future__ import annotations
 

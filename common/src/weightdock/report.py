@@ -58,8 +58,9 @@ class Operations:
 
 @dataclass(frozen=True)
 class ModelResult:
-    """One model's end. ``size_bytes`` and ``sha256`` are None where they are not known (a plan, a failure), and so is an
-    empty ``licence``. A ``warning`` is no error: the model is mirrored.
+    """One model's end. ``size_bytes`` and ``sha256`` are None where they are not known (a plan, a failure).
+
+    ``licence`` is empty where it is not known. A ``warning`` is no error: the model is mirrored.
     """
 
     model: ModelId

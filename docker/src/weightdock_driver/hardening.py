@@ -31,3 +31,15 @@ def sdk_arguments(memory_bytes: int) -> dict[str, Any]:
         "mem_limit": memory_bytes,
         "memswap_limit": memory_bytes,
     }
+
+
+def service_arguments(memory_bytes: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same in a Swarm service's words: of its ``ContainerSpec`` (whose ``Mounts`` grow), and ``Resources``."""
+    return {
+        "Init": True,
+        "User": USER,
+        "ReadOnly": True,
+        "Mounts": [{"Type": "tmpfs", "Target": TMP, "TmpfsOptions": {"SizeBytes": TMP_BYTES, "Mode": 0o1777}}],
+        "CapabilityDrop": list(CAP_DROP),
+        "Privileges": {"NoNewPrivileges": True},  # engines before 23.0 take it and do nothing with it
+    }, {"Limits": {"MemoryBytes": memory_bytes, "Pids": PIDS}}
