@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
@@ -32,6 +32,7 @@ class StandIns:
 
     id: str
     folder: Path
+    keys: Mapping[str, str] = field(default_factory=lambda: KEYS)
 
     @property
     def store(self) -> str:
@@ -56,7 +57,7 @@ class StandIns:
         """A settings file for the driver. A ``prefix`` of its own is a store of its own."""
         values = {
             "AWS_S3_ENDPOINT_URL": self.store,
-            **KEYS,
+            **self.keys,
             "WEIGHTDOCK_PREFIX": prefix,
             "WEIGHTDOCK_GITHUB_URL": self.origin,
             "HF_ENDPOINT": self.origin,
@@ -65,6 +66,20 @@ class StandIns:
         path = self.folder / f"{uuid4().hex}.env"
         path.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
         return path
+
+    @contextmanager
+    def serving(self, asset: str, content: bytes) -> Iterator[None]:
+        """Make the origin an attacker's: it has this file under the name of an ultralytics asset, and its digest."""
+        here = "cd /origin/github/ultralytics/assets/*/ && "
+        shell = ("run", "--rm", "--interactive", "--volume", f"{self.volume('origin')}:/origin", "--entrypoint", "sh")
+        change = f"mv {asset} .{asset} && mv {asset}.sha256 .{asset}.sum && cat >{asset} && sha256sum {asset} >{asset}.sha256"
+        command = ["docker", *shell, "weightdock/node", "-c"]
+        subprocess.run([*command, here + change], input=content, check=True, capture_output=True)
+        try:
+            yield
+        finally:
+            back = f"mv .{asset} {asset} && mv .{asset}.sum {asset}.sha256"
+            subprocess.run([*command, here + back], check=True, capture_output=True)
 
     @contextmanager
     def faults(self, by_path: Mapping[str, Mapping[str, object]]) -> Iterator[None]:
@@ -78,16 +93,19 @@ class StandIns:
 
 
 @contextmanager
-def stand_ins(folder: Path) -> Iterator[StandIns]:
-    """Start both, the origin with everything in its catalogue; remove them and their volumes at the end."""
-    made = StandIns(f"weightdock-test-{uuid4().hex[:8]}", folder)
+def stand_ins(
+    folder: Path, frameworks: Sequence[str] = ("ultralytics", "timm"), keys: Mapping[str, str] = KEYS
+) -> Iterator[StandIns]:
+    """Start both, the origin with the catalogues of ``frameworks``; remove them and their volumes at the end."""
+    made = StandIns(f"weightdock-test-{uuid4().hex[:8]}", folder, keys)
     (folder / "faults").mkdir()
     folder.chmod(0o755)
     docker("network", "create", made.id)
     try:
-        _fill_origin(made)
+        _fill_origin(made, frameworks)
         common = ("run", "--detach", "--init", "--network", made.id)
-        docker(*common, "--name", f"{made.id}-r2", "--publish", "127.0.0.1::9000", "weightdock/local-r2")
+        given = [word for name, value in keys.items() for word in ("--env", f"{name}={value}")]
+        docker(*common, "--name", f"{made.id}-r2", "--publish", "127.0.0.1::9000", *given, "weightdock/local-r2")
         docker(
             *common,
             *("--name", f"{made.id}-origin", "--volume", f"{made.volume('origin')}:/origin:ro"),
@@ -112,8 +130,8 @@ def stand_ins(folder: Path) -> Iterator[StandIns]:
         docker("network", "rm", made.id)
 
 
-def _fill_origin(made: StandIns) -> None:
-    for framework in ("ultralytics", "timm"):
+def _fill_origin(made: StandIns, frameworks: Sequence[str]) -> None:
+    for framework in frameworks:
         docker(
             *("run", "--rm", "--name", f"{made.id}-make-{framework}", "--network", "none"),
             *("--volume", f"{ROOT / 'docker' / 'local' / 'origin'}:/srv:ro"),

@@ -46,7 +46,8 @@ def read(framework: Framework, home: Path) -> ModelsFile:
     try:
         text = path.read_text(encoding="utf-8")
         document = tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    # tomllib raises more than its own error: for a number of thousands of digits, for what is nested too deep.
+    except (ValueError, RecursionError) as error:
         raise _malformed(path, str(error), "TOML") from error
     for key in document.keys() - {"extension", "models"}:
         raise _malformed(path, _at(text, key, f"unknown key `{key}`"), "`extension` and `[models.<name>]`")
@@ -83,7 +84,11 @@ def _entry(path: Path, text: str, framework: Framework, name: str, entry: object
 
 
 def _malformed(path: Path, problem: str, expected: str) -> ConfigurationError:
-    return ConfigurationError(f"{path} is malformed", cause=problem, next=f"mend it; expected {expected}")
+    return ConfigurationError(
+        f"{path} is malformed",
+        cause=problem if len(problem) < 500 else f"{problem[:500]}...",
+        next=f"mend it; expected {expected}",
+    )
 
 
 def _at(text: str, key: str, problem: str, after: str = "") -> str:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _READ_BYTES = 1024 * 1024
+_LARGEST_DOCUMENT = 64 * 1024 * 1024  # a manifest of all that timm has is a tenth of it
 _TRIES = 2  # an upload that is gone before it is complete is begun anew, once
 
 
@@ -105,6 +106,8 @@ class R2Store:
 
         def request() -> Document:
             answer = self._bucket.client.get_object(Bucket=self._bucket.name, Key=key)
+            if answer["ContentLength"] > _LARGEST_DOCUMENT:
+                raise _too_large(key, answer["ContentLength"])
             content = answer["Body"].read()
             # A document was one PUT, whose ETag is its MD5: what was damaged on the way must not be merged and written.
             etag = answer["ETag"].strip('"')
@@ -195,6 +198,14 @@ class R2Store:
             return Digest(digest.hexdigest())
 
         return self._bucket.ask(f"give {key}", request)
+
+
+def _too_large(key: ObjectKey, size: int) -> StoreError:
+    return StoreError(
+        f"{key} is malformed",
+        cause=f"it has {size} bytes, and a manifest has at most {_LARGEST_DOCUMENT}",
+        next="find out who wrote it; delete it and run `weightdock upload`, which writes it anew",
+    )
 
 
 def _listed(one: ObjectTypeDef) -> StoredObject:
