@@ -285,6 +285,20 @@ def test_no_key_is_anywhere_after_a_crash(local: StandIns) -> None:
     assert_nowhere(watch, local.volume("crash"), out + err)
 
 
+def test_compose_takes_keys_as_files_and_then_not_even_inspect_shows_them(local: StandIns) -> None:
+    unset = dict.fromkeys(SECRETS, "")
+    files = {f"{name}_FILE": str(local.folder / name.lower()) for name in KEYS}
+    for name, secret in KEYS.items():
+        Path(files[f"{name}_FILE"]).write_text(f"{secret}\n")
+    settings = local.settings("files", **unset, **files)
+    command = compose(local, settings)
+    command[4:4] = ["--file", ROOT / "docker" / "compose.secrets.yaml"]
+    with local.faults(SLOW), running(command, f"{local.id}-by-compose") as (_, container):
+        told = docker("inspect", container)
+    assert "/run/secrets/aws_secret_access_key" in told
+    assert not [name for name, secret in KEYS.items() if secret in told]
+
+
 def s5cmd(local: StandIns, *arguments: str) -> str:
     command: list[str | Path] = [S5CMD, "--endpoint-url", local.store_here, *arguments]
     return subprocess.run(command, capture_output=True, check=True, text=True, env=os.environ | KEYS).stdout

@@ -72,7 +72,8 @@ class StandIns:
         """Make the origin an attacker's: it has this file under the name of an ultralytics asset, and its digest."""
         here = "cd /origin/github/ultralytics/assets/*/ && "
         shell = ("run", "--rm", "--interactive", "--volume", f"{self.volume('origin')}:/origin", "--entrypoint", "sh")
-        change = f"mv {asset} .{asset} && mv {asset}.sha256 .{asset}.sum && cat >{asset} && sha256sum {asset} >{asset}.sha256"
+        aside = f"mv {asset} .{asset} && mv {asset}.sha256 .{asset}.sum"
+        change = f"{aside} && cat >{asset} && sha256sum {asset} >{asset}.sha256"
         command = ["docker", *shell, "weightdock/node", "-c"]
         subprocess.run([*command, here + change], input=content, check=True, capture_output=True)
         try:

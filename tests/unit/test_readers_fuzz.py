@@ -84,20 +84,18 @@ def changed(draw: st.DrawFn, genuine: bytes) -> bytes:
 
 
 def ends_as_it_should(reader: Reader, folder: Path, text: bytes, error: type[WeightdockError]) -> None:
-    started = time.monotonic()
+    started, refused = time.monotonic(), None
     try:
         reader(folder, text)
-    except error as refused:
-        assert refused.what
-        assert refused.cause
-        assert refused.next
-        assert len(str(refused)) < 2000
+    except error as one:
+        refused = one
     assert time.monotonic() - started < _SECONDS
+    assert refused is None or (refused.what and refused.cause and refused.next and len(str(refused)) < 2000)
 
 
 @pytest.mark.parametrize("name", READERS)
 @given(data=st.data())
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_a_damaged_file_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject
 ) -> None:
