@@ -267,3 +267,17 @@ def test_a_child_gets_no_variable_that_opens_a_bucket(monkeypatch: pytest.Monkey
     monkeypatch.setenv("HF_TOKEN", "theirs")
     inherited = settings.inherited_environment()
     assert ("AWS_SECRET_ACCESS_KEY" in inherited, inherited["HF_TOKEN"]) == (False, "theirs")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("4g", 4 << 30), ("1536M", 1536 << 20), ("2gb", 2 << 30), ("512k", 512 << 10), ("1048576", 1 << 20)],
+)
+def test_memory_is_written_as_compose_writes_it(dotenv: Path, text: str, size: int) -> None:
+    assert settings.load({"WEIGHTDOCK_MEMORY": text}, dotenv).memory_bytes == size
+
+
+@pytest.mark.parametrize("text", ["a lot", "-1", "0", "4.5g", "4t", "4 g", "g", "9" * 30])
+def test_memory_that_is_no_size_is_refused(dotenv: Path, text: str) -> None:
+    with pytest.raises(ConfigurationError, match="WEIGHTDOCK_MEMORY cannot be"):
+        settings.load({"WEIGHTDOCK_MEMORY": text}, dotenv)

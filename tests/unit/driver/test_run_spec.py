@@ -86,6 +86,15 @@ def test_a_session_token_and_settings_pass_into_the_container_and_the_hosts_cach
     }
 
 
+def test_the_licence_policy_passes_into_the_container_and_the_memory_is_a_limit_around_it() -> None:
+    given = loaded(WEIGHTDOCK_LICENCE_DENY="agpl-*, gpl-*", WEIGHTDOCK_LICENCE_ALLOW="", WEIGHTDOCK_MEMORY="8g")
+    told = {one.name: one.value for one in environment(given)}
+    assert {name: value for name, value in told.items() if "LICENCE" in name or "MEMORY" in name} == {
+        "WEIGHTDOCK_LICENCE_DENY": "agpl-*,gpl-*"
+    }
+    assert given.memory_bytes == 8 << 30
+
+
 def test_without_credentials_there_is_no_environment() -> None:
     with pytest.raises(ConfigurationError, match="R2 credentials not configured"):
         environment(settings.load({}, dotenv=Path("none")))

@@ -8,7 +8,7 @@ from weightdock.safety.allow import Allowed, AllowList
 from weightdock.safety.calls import ORDERED_DICT
 from weightdock.safety.refusal import RefusalError
 from weightdock.safety.texts import ActedOn
-from weightdock.safety.values import Box, DictBox, ListBox, Made, SetBox, TupleBox
+from weightdock.safety.values import Box, DictBox, ListBox, Made, SetBox, TupleBox, is_layer
 
 # The largest registered checkpoint has 59,000 opcodes in 143 kB, and its longest text has 79 characters.
 MAX_PICKLE_BYTES = 8 * 1024 * 1024
@@ -166,8 +166,9 @@ class Stack:
             raise RefusalError("items are set on what is not a dictionary", named=True)
         if len(items) % 2:
             raise RefusalError("a dictionary has a key without a value")
-        assert isinstance(target, Box)
+        assert isinstance(target, DictBox | Made)
         target.holds(items)
+        target.plain = target.plain or not all(value is None or is_layer(value) for value in items[1::2])
         for key, value in zip(items[::2], items[1::2], strict=True):
             if type(key) is str:
                 self._acted_on.note(key, value)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from weightdock.safety.allow import AllowList, Use
+from weightdock.safety.allow import AllowList
 from weightdock.safety.refusal import RefusalError, shown
-from weightdock.safety.values import DictBox, ListBox, Made, TupleBox
+from weightdock.safety.values import DictBox, ListBox, Made, TupleBox, is_layer
 
+_CHILDREN = "_modules"
 _NO_TEXT = (type(None), bool, int, float, DictBox, ListBox, TupleBox)
 
 
@@ -21,13 +22,15 @@ class ActedOn:
         if key[:2] == "__":
             # `__setstate__`, `__reduce_ex__`: set on an instance, they are called instead of its class's own.
             raise RefusalError(f"a dictionary has the key {shown(key)}, which Python acts upon", named=True)
-        if key in self._allowed.texts or key in self._allowed.layer_keys:
+        if key == _CHILDREN or key in self._allowed.texts or key in self._allowed.layer_keys:
             self._noted.append((key, value))
 
     def check(self) -> None:
         """Raises RefusalError unless everything noted looks as it should."""
         for key, value in self._noted:
-            if key in self._allowed.texts:
+            if key == _CHILDREN:
+                _check_children(value)
+            elif key in self._allowed.texts:
                 self._text(key, value)
             else:
                 self._layers(key, value)
@@ -37,12 +40,12 @@ class ActedOn:
             harmless = bool(self._allowed.texts[key].fullmatch(value))
         else:
             # Python evaluates bytes, too, and whatever else gives bytes: one of numpy's numbers does.
-            harmless = type(value) in _NO_TEXT or _is_module(value)
+            harmless = type(value) in _NO_TEXT or is_layer(value)
         if not harmless:
             raise RefusalError(f"{self._allowed.framework} would act upon its `{key}`: {shown(value)}", named=True)
 
     def _layers(self, key: str, rows: object) -> None:
-        if rows is None or _is_module(rows):
+        if rows is None or is_layer(rows):
             return
         for row in rows.items if type(rows) is ListBox else [None]:
             layer = row.items[2] if type(row) is ListBox and len(row.items) == 4 else None
@@ -52,6 +55,7 @@ class ActedOn:
                 )
 
 
-def _is_module(value: object) -> bool:
-    """A layer that has such a name in the model around it."""
-    return type(value) is Made and value.allowed.use is Use.MODULE
+def _check_children(value: object) -> None:
+    """A layer's children are layers. With others, a container of layers is a list: of an architecture's rows, say."""
+    if not isinstance(value, DictBox | Made) or value.plain:
+        raise RefusalError("a layer has a child that is none", named=True)

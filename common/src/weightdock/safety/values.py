@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from weightdock.safety.allow import Allowed
+from weightdock.safety.allow import Allowed, Use
 from weightdock.safety.refusal import RefusalError
 
 MAX_DEPTH = 200
@@ -63,11 +63,15 @@ class ListBox(Box):
 
 
 class DictBox(Box):
-    """A dictionary. Its items are judged as they are set and not kept."""
+    """A dictionary. Its items are judged as they are set and not kept; ``plain``: some are no layers."""
 
-    __slots__ = ()
+    __slots__ = ("plain",)
 
     kind = "dictionary"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plain = False
 
 
 class SetBox(Box):
@@ -81,7 +85,7 @@ class SetBox(Box):
 class Made(Box):
     """What a call or a class gave. ``elements`` is how many a storage holds."""
 
-    __slots__ = ("allowed", "built", "elements", "filled", "sealed")
+    __slots__ = ("allowed", "built", "elements", "filled", "plain", "sealed")
 
     kind = "result"
 
@@ -93,8 +97,14 @@ class Made(Box):
         self.elements = elements
         self.built = False  # BUILD filled it
         self.filled = False  # it is a dictionary and has items
+        self.plain = False  # it is a dictionary and has items that are no layers
         self.sealed = False  # it is a dictionary and must stay empty
 
     def is_a(self, key: str) -> bool:
         """Whether it came from the name ``module name``."""
         return self.allowed.key == key
+
+
+def is_layer(value: object) -> bool:
+    """Whether it is a module's instance."""
+    return type(value) is Made and value.allowed.use is Use.MODULE
