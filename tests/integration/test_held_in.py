@@ -75,7 +75,7 @@ def running(command: list[str | Path], name: str) -> Iterator[tuple[subprocess.P
         until = time.monotonic() + _SECONDS
         while True:
             found = docker("ps", "--quiet", "--no-trunc", "--filter", f"name={name}")
-            if found and "weightdock.origins.child" in docker("top", found, "-eo", "pid,args"):
+            if found and "weightdock.origins.child" in _processes(found):
                 break
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < until, "no loader was started"
@@ -85,6 +85,12 @@ def running(command: list[str | Path], name: str) -> Iterator[tuple[subprocess.P
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=_SECONDS)
+
+
+def _processes(container: str) -> str:
+    """Empty for one that is not started yet, or not running any more."""
+    command = ["docker", "top", container, "-eo", "pid,args"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def inside(container: str, script: str) -> str:
