@@ -400,10 +400,10 @@ def test_a_plan_without_work_exits_0_also_with_unknown_objects(bench: Bench) -> 
     ran = bench.run("upload", "--dry-run", "--check")
     assert (ran.code, ran.stderr) == (0, "")
     assert ran.stdout == (
-        "KEY                              PLAN                    SIZE  SHA256\n"
-        f"models/pretrained/toy/alpha.bin  Already exists in R2  0.0 MB  {digest(content('alpha')).short}\n"
-        f"models/pretrained/toy/beta.bin   Already exists in R2  0.0 MB  {digest(content('beta')).short}\n"
-        "models/pretrained/toy/gamma.bin  unknown in R2         0.0 MB  -\n"
+        "KEY                              PLAN                    SIZE  SHA256        LICENCE\n"
+        f"models/pretrained/toy/alpha.bin  Already exists in R2  0.0 MB  {digest(content('alpha')).short}  MIT\n"
+        f"models/pretrained/toy/beta.bin   Already exists in R2  0.0 MB  {digest(content('beta')).short}  MIT\n"
+        "models/pretrained/toy/gamma.bin  unknown in R2         0.0 MB  -             -\n"
         "\n"
         "3 models: 1 unknown in R2, 2 Already exists in R2 · 0.0 MB · 1 class A and 1 class B operations, $0.000005\n"
     )
