@@ -54,7 +54,6 @@ def read(framework: Framework, home: Path) -> dict[str, Locked]:
         document = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
     except FileNotFoundError:
         return {}
-    # tomllib raises more than its own error: for a number of thousands of digits, for what is nested too deep.
     except (ValueError, RecursionError) as error:
         raise _malformed(path, str(error)) from error
     schema = document.get("schema") if isinstance(document, dict) else None
