@@ -47,11 +47,12 @@ class Bucket:
     @cached_property
     def client(self) -> S3Client:
         """boto3's client, which may be used from several threads."""
-        import boto3
         from botocore.config import Config
         from botocore.handlers import add_expect_header
 
-        client = boto3.client(
+        from weightdock.store.session import session
+
+        client = session().client(
             "s3",
             region_name="auto",
             endpoint_url=self._credentials.endpoint_url,
