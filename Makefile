@@ -16,7 +16,7 @@ R2_SETTINGS := --env-file docker/local/r2/settings.env
 ORIGIN_SETTINGS := $(if $(filter upstream,$(ORIGIN)),,--env-file docker/local/origin/settings.env)
 LOCKED := $(patsubst common/src/weightdock/catalogue/%/models.toml,%,$(wildcard common/src/weightdock/catalogue/*/models.toml))
 LAST_RUN := .build/last-run.json
-PINNED := $(filter-out images/torch-requirements.txt,$(wildcard $(addsuffix requirements.txt,images/*/ images/*- docker/ docker/local/*/ tests/)))
+PINNED := $(filter-out images/torch-requirements.txt,$(wildcard $(addsuffix requirements.txt,images/*/ images/*- docker/ docker/local/*/ bench/ tests/)))
 STAND_INS := local-r2 $(if $(filter upstream,$(ORIGIN)),,local-origin)
 
 # ON=demo: the demo's store and origin in place of what the environment and .env say.
@@ -148,6 +148,6 @@ $(DRIVER): docker/requirements.lock docker/pyproject.toml common/pyproject.toml
 	.venv/bin/pip install --quiet --quiet --require-hashes -r tests/requirements.lock
 	@touch $@
 
-.venv/bench: .venv/dev bench/requirements.txt
-	.venv/bin/pip install --quiet --quiet -r bench/requirements.txt
+.venv/bench: .venv/dev bench/requirements.lock
+	.venv/bin/pip install --quiet --quiet --require-hashes -r bench/requirements.lock
 	@touch $@

@@ -25,6 +25,7 @@ COMPLETE = ModelStatus(
     size_bytes=9_000_000,
     sha256=digest(content("alpha")).hex,
     licence="MIT",
+    ruling="allowed",
     uploaded=UPLOADED,
 )
 DIFFERING = replace(
@@ -35,6 +36,7 @@ DIFFERING = replace(
     size_bytes=120_000_000,
     sha256=digest(content("beta")).hex,
     licence="AGPL-3.0",
+    ruling="allowed",
     uploaded=(NOW - timedelta(minutes=2)).isoformat(),
 )
 MISSING = replace(
@@ -48,6 +50,7 @@ MISSING = replace(
     size_bytes=None,
     sha256="",
     licence="",
+    ruling="allowed",
     uploaded="",
 )
 UNLISTED = replace(MISSING, model="game/delta", description="the game delta", in_store=True, size_bytes=1_000)

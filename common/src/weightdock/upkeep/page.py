@@ -150,7 +150,7 @@ def _row(one: ModelStatus, now: datetime) -> str:
             *(_place(there) for there in (one.locked, one.in_manifest, one.in_store, one.in_cache)),
             f'<td class="number" data-value="{size}">{digits}</td>',
             f'<td data-value="{escape(one.sha256)}"><code class="digest">{escape(one.sha256) or "–"}</code></td>',
-            f'<td data-value="{escape(one.licence)}">{escape(one.licence) or "–"}</td>',
+            f'<td data-value="{escape(one.licence)}">{escape(one.licence_ruled) or "–"}</td>',
             f'<td class="age" data-value="{seconds}">{age(passed, now) if passed else "–"}</td></tr>',
         )
     )

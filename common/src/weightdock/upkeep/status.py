@@ -41,6 +41,12 @@ class ModelStatus:
     ruling: str
     uploaded: str
 
+    @property
+    def licence_ruled(self) -> str:
+        """The licence, and what the policy says of it unless that is to let it pass; empty where nobody knows one."""
+        ruled = self.ruling in (Ruling.WARNED, Ruling.DENIED)
+        return f"{self.licence or '-'} ({self.ruling})" if ruled else self.licence
+
 
 _ANY = LicencePolicy()
 
@@ -97,18 +103,13 @@ def table(statuses: Sequence[ModelStatus], now: datetime) -> str:
             *("yes" if there else "-" for there in (one.locked, one.in_manifest, one.in_store, one.in_cache)),
             megabytes(one.size_bytes) if one.size_bytes is not None else "-",
             one.sha256[:12] or "-",
-            _licence(one),
+            one.licence_ruled or "-",
             age(datetime.fromisoformat(one.uploaded), now) if one.uploaded else "-",
         )
         for one in statuses
     ]
     differing = [f"{one.model} differs: {one.differs}" for one in statuses if one.differs]
     return "\n\n".join([aligned(rows, right=(6,)), *differing])
-
-
-def _licence(one: ModelStatus) -> str:
-    licence = one.licence or "-"
-    return f"{licence} ({one.ruling})" if one.ruling in (Ruling.WARNED, Ruling.DENIED) else licence
 
 
 def age(then: datetime, now: datetime) -> str:
