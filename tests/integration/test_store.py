@@ -105,26 +105,40 @@ def test_a_large_file_is_stored_in_equal_parts(
     assert sizes == [FIVE_MIB, FIVE_MIB, 32]
 
 
-def test_a_file_is_read_with_its_digest_whoever_put_it_there(
-    server: Server, bucket: str, store: R2Store, tmp_path: Path
-) -> None:
+def test_any_range_of_a_file_is_read_whoever_put_it_there(server: Server, bucket: str, store: R2Store) -> None:
     weights = os.urandom(3_000_000)
     server.client().put_object(Bucket=bucket, Key=KEY, Body=weights)
+    found = store.head(KEY)
+    assert found
+    for start, end in ((0, len(weights)), (0, 1), (1_000_000, 2_500_001), (len(weights) - 7, len(weights))):
+        piece = bytearray(end - start)
+        store.read_range(found, start, memoryview(piece))
+        assert piece == weights[start:end]
     received: list[int] = []
-    assert store.read_file(KEY, tmp_path / "object", received.append) == digest(weights)
-    assert (tmp_path / "object").read_bytes() == weights
+    assert store.sha256_of(KEY, received.append) == digest(weights)
     assert (received[-1], received) == (len(weights), sorted(received))
-    assert store.head(KEY) is not None
 
 
-def test_an_object_that_is_not_there_is_an_answer_when_asked_after_and_an_error_when_wanted(
-    store: R2Store, tmp_path: Path
-) -> None:
+def test_a_range_is_of_the_version_that_was_found_or_of_none(server: Server, bucket: str, store: R2Store) -> None:
+    found = []
+    for weights in (b"the first version", b"another version"):
+        server.client().put_object(Bucket=bucket, Key=KEY, Body=weights)
+        found += [one] if (one := store.head(KEY)) else []
+    first, second = found
+    with pytest.raises(StoreError) as refused:
+        store.read_range(first, 0, memoryview(bytearray(5)))
+    assert refused.value.cause == "somebody replaced or removed it while it was read"
+    server.client().delete_object(Bucket=bucket, Key=KEY)
+    with pytest.raises(StoreError):
+        store.read_range(second, 0, memoryview(bytearray(5)))
+
+
+def test_an_object_that_is_not_there_is_an_answer_when_asked_after_and_an_error_when_wanted(store: R2Store) -> None:
     assert store.head(KEY) is None
     assert store.objects(PREFIX) == {}
     assert store.read_document(KEY) == Document(b"", None)
     with pytest.raises(StoreError) as refused:
-        store.read_file(KEY, tmp_path / "object", lambda _: None)
+        store.sha256_of(KEY, lambda _: None)
     assert refused.value.what == f"the store did not give {KEY}"
 
 

@@ -15,6 +15,7 @@ from support.upload_scene import Scene
 from support.uploader import weights
 from weightdock import events
 from weightdock.cache import Cache
+from weightdock.cache.room import Room
 from weightdock.node.fill import Fill
 from weightdock.report import RunReport
 from weightdock.store.pace import Pace
@@ -70,7 +71,9 @@ class Errand:
 
     def fetch(self) -> RunReport:
         """Onto an empty node, by the same store."""
-        return Fill(PREFIX, self.store, Cache(self.node), events.ignore).run([spec(name) for name in self.scene.models])
+        return Fill(PREFIX, self.store, Room(Cache(self.node)), events.ignore).run(
+            [spec(name) for name in self.scene.models]
+        )
 
     def file(self, name: str) -> VerifiedFile:
         """The model as a file outside of all caches."""

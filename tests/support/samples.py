@@ -74,3 +74,8 @@ def rows(report: RunReport) -> list[Row]:
 def tree(root: Path) -> set[str]:
     """Every file below ``root``."""
     return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
+
+
+def files(root: Path) -> set[str]:
+    """Every file of a cache below ``root`` but its locks, which are empty and stay."""
+    return {path for path in tree(root) if not path.startswith(".locks/")}

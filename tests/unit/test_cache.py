@@ -182,7 +182,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         pytest.fail("a download began")
     assert str(refused.value) == (
         f"error: the cache {in_the_way} cannot be written\n"
-        f"cause: [Errno 20] Not a directory: '{in_the_way}/.partial'\n"
+        f"cause: [Errno 20] Not a directory: '{in_the_way}'\n"
         "next: WEIGHTDOCK_CACHE=<a folder that this user may write>"
     )
 

@@ -28,8 +28,9 @@ from weightdock.origins.child import OriginProcess
 from weightdock.report import Outcome, RunReport
 from weightdock.store import BytesObserver, ObjectStore, manifest
 from weightdock.store.manifest import manifest_key
+from weightdock.upload.acquire import Loader
 from weightdock.upload.locking import lock_models
-from weightdock.upload.pipeline import Loader, Upload
+from weightdock.upload.pipeline import Upload
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,30}", fullmatch=True)
 TEXTS = st.text(max_size=20) | st.text('"\\\x00\x1f\x7f\x85\u2028\t\r\n#={}[].', max_size=8)

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from support.memory_store import MemoryStore
-from support.samples import PREFIX, TOY, Row, content, digest, entry, rows, spec, tree
+from support.samples import PREFIX, TOY, Row, content, digest, entry, files, rows, spec
 from weightdock.artifact import ObjectKey
 from weightdock.cache import Cache
+from weightdock.cache.room import Room
 from weightdock.errors import ExitCode, StoreError
 from weightdock.events import Event, Stage, State
 from weightdock.node.fill import Fill
@@ -41,8 +42,9 @@ class Node:
     def cache(self) -> Cache:
         return Cache(self.root)
 
-    def fill(self, *names: str) -> RunReport:
-        return Fill(PREFIX, self.store, self.cache, self.heard.append).run([spec(name) for name in names or NAMES])
+    def fill(self, *names: str, deep: bool = False) -> RunReport:
+        fill = Fill(PREFIX, self.store, Room(self.cache), self.heard.append, deep)
+        return fill.run([spec(name) for name in names or NAMES])
 
     def weights(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in sorted((self.root / "toy").glob("*"))}
@@ -79,11 +81,13 @@ def test_an_empty_node_fetches_every_model_once(node: Node) -> None:
     assert rows(report) == [_fetched(name) for name in NAMES]
     assert report.exit_code is ExitCode.DONE
     assert node.weights() == {f"{name}.bin": content(name) for name in NAMES}
-    assert tree(node.root) == _files(*NAMES)
-    assert sorted(node.store.requests) == [
-        f"read_document {MANIFEST}",
-        *(f"read_file {spec(name).key(PREFIX)}" for name in NAMES),
-    ]
+    assert files(node.root) == _files(*NAMES)
+    assert sorted(node.store.requests) == sorted(
+        [
+            f"read_document {MANIFEST}",
+            *(f"{request} {spec(name).key(PREFIX)}" for request in ("head", "read_range") for name in NAMES),
+        ]
+    )
 
 
 def test_a_warm_node_asks_for_the_manifest_and_nothing_else(node: Node) -> None:
@@ -130,21 +134,21 @@ def test_a_corrupt_object_is_refused_and_the_cache_keeps_what_it_had(
     node: Node, corrupt: bytes, cause: str, warm: bool
 ) -> None:
     old = {f"{name}.bin": content(name) for name in ("alpha", "gamma")}
-    files = _files("alpha", "gamma")
+    expected = _files("alpha", "gamma")
     if warm:  # an older file is there, which the manifest no longer means
         node.store.keep(spec("beta").key(PREFIX), b"older weights")
         manifest.publish(node.store, PREFIX, TOY, {"beta": entry("beta", b"older weights")})
         node.fill()
         manifest.publish(node.store, PREFIX, TOY, {"beta": entry("beta")})
         old["beta.bin"] = b"older weights"
-        files |= _files("beta")
+        expected |= _files("beta")
     node.store.keep(spec("beta").key(PREFIX), corrupt)
     report = node.fill()
     assert rows(report)[1] == _failed(
         "beta", f"error: toy/beta is not what it should be\ncause: {cause}\nnext: {NOT_WHAT}"
     )
     assert report.exit_code is ExitCode.INTEGRITY
-    assert (node.weights(), tree(node.root)) == (old, files)
+    assert (node.weights(), files(node.root)) == (old, expected)
 
 
 def test_a_model_that_the_store_does_not_have_is_named_and_the_others_are_fetched(node: Node) -> None:
@@ -164,10 +168,10 @@ def test_a_model_that_the_store_does_not_have_is_named_and_the_others_are_fetche
 
 def test_an_object_that_the_store_does_not_give_fails_alone(node: Node) -> None:
     error = StoreError("the store did not give it", cause="it is gone", next="run again")
-    node.store.refusals[f"read_file {spec('beta').key(PREFIX)}"] = error
+    node.store.refusals[f"read_range {spec('beta').key(PREFIX)}"] = error
     report = node.fill()
     assert rows(report) == [_fetched("alpha"), _failed("beta", str(error)), _fetched("gamma")]
-    assert tree(node.root) == _files("alpha", "gamma")
+    assert files(node.root) == _files("alpha", "gamma")
 
 
 def test_a_disk_that_does_not_take_the_file_fails_each_model_by_itself(node: Node) -> None:
@@ -179,9 +183,9 @@ def test_a_disk_that_does_not_take_the_file_fails_each_model_by_itself(node: Nod
 
 
 def test_a_store_without_a_manifest_has_none_of_the_models(tmp_path: Path) -> None:
-    report = Fill(PREFIX, MemoryStore(), Cache(tmp_path), list[Event]().append).run([spec("alpha")])
+    report = Fill(PREFIX, MemoryStore(), Room(Cache(tmp_path)), list[Event]().append).run([spec("alpha")])
     assert (report.exit_code, report.results[0].outcome) == (ExitCode.STORE, Outcome.FAILED)
-    assert tree(tmp_path) == set()
+    assert files(tmp_path) == set()
 
 
 def test_a_store_that_cannot_be_asked_ends_the_run(node: Node) -> None:
@@ -206,9 +210,16 @@ def test_each_model_tells_its_stages_in_order(node: Node) -> None:
     ]
 
 
-def test_the_manifest_decides_the_extension_so_that_an_older_catalogue_still_finds_its_files(node: Node) -> None:
-    newer = replace(entry("alpha"), extension="safetensors")
-    node.store.keep(ObjectKey(f"{PREFIX}/toy/alpha.safetensors"), content("alpha"))
-    manifest.publish(node.store, PREFIX, TOY, {"alpha": newer})
-    assert node.fill("alpha").exit_code is ExitCode.DONE
-    assert node.weights() == {"alpha.safetensors": content("alpha")}
+def test_a_manifest_that_names_a_file_of_another_kind_is_refused(node: Node) -> None:
+    manifest.publish(node.store, PREFIX, TOY, {"alpha": replace(entry("alpha"), extension="sh")})
+    node.store.keep(ObjectKey(f"{PREFIX}/toy/alpha.sh"), content("alpha"))
+    report = node.fill("alpha")
+    assert rows(report) == [
+        _failed(
+            "alpha",
+            "error: the manifest of toy names a file of another kind for toy/alpha\n"
+            "cause: it ends in .sh, and what toy loads ends in .bin\n"
+            "next: find out who wrote the manifest; `weightdock upload` writes a good one",
+        )
+    ]
+    assert (report.exit_code, files(node.root)) == (ExitCode.INTEGRITY, set())

@@ -19,6 +19,7 @@ from weightdock.store.r2 import R2Store
 
 KEY = ObjectKey("models/pretrained/toy/alpha.bin")
 WEIGHTS = content("alpha")
+FOUND = StoredObject(KEY, len(WEIGHTS), '"the version"')
 SECRET = "a-secret-that-shows-nowhere"
 OK = Answer()
 BEGUN = Answer(body=b"<InitiateMultipartUploadResult><UploadId>the-upload</UploadId></InitiateMultipartUploadResult>")
@@ -263,10 +264,10 @@ def test_an_overloaded_store_is_asked_again() -> None:
     assert len(script.requests) == 3
 
 
-def test_an_unreachable_store_is_named(tmp_path: Path) -> None:
+def test_an_unreachable_store_is_named() -> None:
     url = refusing()
     with pytest.raises(StoreError) as refused:
-        _store(url).read_file(KEY, tmp_path / "object", lambda _: None)
+        _store(url).read_range(FOUND, 0, memoryview(bytearray(5)))
     assert str(refused.value) == (
         f"error: the store did not give {KEY}\n"
         f'cause: {url} cannot be reached: Could not connect to the endpoint URL: "{url}/weights/{KEY}"\n'
@@ -274,25 +275,33 @@ def test_an_unreachable_store_is_named(tmp_path: Path) -> None:
     )
 
 
-def test_an_object_that_is_cut_off_is_no_object_and_no_fault_of_the_settings(tmp_path: Path) -> None:
+def test_an_object_that_is_cut_off_is_no_object_and_no_fault_of_the_settings() -> None:
     cut_off = Answer(body=WEIGHTS[:5], promised_bytes=len(WEIGHTS))
     with scripted(cut_off) as script, pytest.raises(StoreError) as refused:
-        _store(script.url).read_file(KEY, tmp_path / "object", lambda _: None)
+        _store(script.url).read_range(FOUND, 0, memoryview(bytearray(len(WEIGHTS))))
     assert refused.value.what == f"the store did not give {KEY}"
     assert "AWS_ settings" not in refused.value.next
 
 
-def test_an_object_that_is_cut_off_once_is_read_again_from_its_beginning(tmp_path: Path) -> None:
-    cut_off = Answer(body=b"THE WEI", promised_bytes=len(WEIGHTS))
+def test_a_range_that_is_cut_off_once_is_read_again_from_its_beginning() -> None:
+    cut_off, piece = Answer(body=b"THE WEI", promised_bytes=len(WEIGHTS)), bytearray(len(WEIGHTS))
     with scripted(cut_off, Answer(body=WEIGHTS)) as script:
-        sha256 = _store(script.url).read_file(KEY, tmp_path / "object", lambda _: None)
-    assert (sha256, (tmp_path / "object").read_bytes()) == (digest(WEIGHTS), WEIGHTS)
+        _store(script.url).read_range(FOUND, 0, memoryview(piece))
+    assert piece == WEIGHTS
+    assert [request.headers["range"] for request in script.requests] == [f"bytes=0-{len(WEIGHTS) - 1}"] * 2
+    assert {request.headers["if-match"] for request in script.requests} == {FOUND.etag}
 
 
-def test_a_file_is_read_in_pieces_and_hashed_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("body", [WEIGHTS, WEIGHTS[:4]], ids=["all of it", "less"])
+def test_a_server_that_gives_another_range_than_was_asked_for_is_not_believed(body: bytes) -> None:
+    with scripted(Answer(body=body)) as script, pytest.raises(StoreError) as refused:
+        _store(script.url).read_range(FOUND, 0, memoryview(bytearray(5)))
+    assert refused.value.what == f"the store did not give {KEY}"
+
+
+def test_an_object_is_hashed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(r2, "_READ_BYTES", 8)
     received: list[int] = []
     with scripted(Answer(body=WEIGHTS)) as script:
-        sha256 = _store(script.url).read_file(KEY, tmp_path / "object", received.append)
-    assert (sha256, (tmp_path / "object").read_bytes()) == (digest(WEIGHTS), WEIGHTS)
+        assert _store(script.url).sha256_of(KEY, received.append) == digest(WEIGHTS)
     assert received == [8, 16, len(WEIGHTS)]

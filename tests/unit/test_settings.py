@@ -37,6 +37,10 @@ def test_without_any_variable_the_defaults_hold_and_every_credential_is_missing(
         hf_endpoint="https://huggingface.co",
         memory_bytes=4 << 30,
         licences=LicencePolicy(),
+        origin_allowed=False,
+        offline=False,
+        cache_bytes=None,
+        pinned=(),
         missing=("AWS_S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
         _credentials=None,
     )
@@ -53,6 +57,10 @@ def test_every_variable_arrives(dotenv: Path) -> None:
         "WEIGHTDOCK_LICENCE_ALLOW": "mit",
         "WEIGHTDOCK_LICENCE_WARN": "agpl-*, gpl-*,",
         "WEIGHTDOCK_LICENCE_DENY": "cc-by-nc-*",
+        "WEIGHTDOCK_ORIGIN": "allow",
+        "WEIGHTDOCK_OFFLINE": "1",
+        "WEIGHTDOCK_CACHE_BYTES": "1000000",
+        "WEIGHTDOCK_PINNED": "timm/*, sam2_t",
     }
     assert settings.load(CREDENTIALS | others, dotenv) == Settings(
         bucket="another",
@@ -62,9 +70,30 @@ def test_every_variable_arrives(dotenv: Path) -> None:
         hf_endpoint="https://hub.example",
         memory_bytes=1536 << 20,
         licences=LicencePolicy(("mit",), ("agpl-*", "gpl-*"), ("cc-by-nc-*",)),
+        origin_allowed=True,
+        offline=True,
+        cache_bytes=1_000_000,
+        pinned=("timm/*", "sam2_t"),
         missing=(),
         _credentials=Credentials(ENDPOINT, "an-access-key", "a-secret", "a-token"),
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "next"),
+    [
+        ("WEIGHTDOCK_ORIGIN", "yes", "WEIGHTDOCK_ORIGIN=allow, or WEIGHTDOCK_ORIGIN=deny"),
+        ("WEIGHTDOCK_OFFLINE", "true", "WEIGHTDOCK_OFFLINE=1, or WEIGHTDOCK_OFFLINE=0"),
+        ("WEIGHTDOCK_CACHE_BYTES", "50 GB", "WEIGHTDOCK_CACHE_BYTES=50000000000"),
+        ("WEIGHTDOCK_CACHE_BYTES", "-1", "WEIGHTDOCK_CACHE_BYTES=50000000000"),
+    ],
+)
+def test_a_setting_that_means_nothing_is_refused_with_one_that_does(
+    dotenv: Path, name: str, value: str, next: str
+) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        settings.load({name: value}, dotenv)
+    assert (refused.value.what, refused.value.next) == (f"{name} cannot be {value!r}", next)
 
 
 def test_the_environment_wins_over_dotenv_and_an_empty_variable_counts_as_none(dotenv: Path) -> None:

@@ -7,8 +7,6 @@ empty value counts as none, because compose passes unset variables as empty ones
 
 from __future__ import annotations
 
-import ipaddress
-import logging
 import os
 import re
 from collections.abc import Mapping
@@ -16,11 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from weightdock import env_file
 from weightdock.errors import ConfigurationError
 from weightdock.licence import LicencePolicy
-
-_log = logging.getLogger("weightdock")
 
 CREDENTIALS = ("AWS_S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 OPTIONAL_CREDENTIALS = ("AWS_SESSION_TOKEN",)
@@ -44,7 +39,12 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Settings:
-    """One run's settings. ``missing`` names the credentials that were not given; ``memory_bytes`` is a container's."""
+    """One run's settings. ``missing`` names the credentials that were not given; ``memory_bytes`` is a container's.
+
+    ``origin_allowed`` is whether a node may go to the origin for what R2 does not have, ``offline`` that it may go
+    nowhere. ``cache_bytes`` is the most that its cache may hold (None: what fits), ``pinned`` are globs of models that
+    stay whatever else has to go.
+    """
 
     bucket: str
     prefix: str
@@ -53,6 +53,10 @@ class Settings:
     hf_endpoint: str
     memory_bytes: int
     licences: LicencePolicy
+    origin_allowed: bool
+    offline: bool
+    cache_bytes: int | None
+    pinned: tuple[str, ...]
     missing: tuple[str, ...]
     _credentials: Credentials | None
 
@@ -94,6 +98,10 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         licences=LicencePolicy.parse(
             *(given.plain(f"WEIGHTDOCK_LICENCE_{name}") for name in ("ALLOW", "WARN", "DENY"))
         ),
+        origin_allowed=_choice(given, "WEIGHTDOCK_ORIGIN", yes="allow", no="deny"),
+        offline=_choice(given, "WEIGHTDOCK_OFFLINE", yes="1", no="0"),
+        cache_bytes=_bytes(given, "WEIGHTDOCK_CACHE_BYTES"),
+        pinned=tuple(given.plain("WEIGHTDOCK_PINNED").replace(",", " ").split()),
         missing=missing,
         _credentials=None
         if missing
@@ -111,9 +119,17 @@ class Variables:
 
     def __init__(self, environ: Mapping[str, str], dotenv: Path) -> None:
         self._environ = environ
-        self._dotenv = env_file.read(dotenv, environ) if dotenv.is_file() else {}
+        self._dotenv: Mapping[str, str] = {}
+        if not dotenv.is_file():
+            return
+        from weightdock import env_file  # 8 ms, for whom has such a file
+
+        self._dotenv = env_file.read(dotenv, environ)
         if any(self._dotenv.get(name) for name in CREDENTIALS) and env_file.readable_by_others(dotenv):
-            _log.warning("warning: %s holds credentials and others may read it: chmod 600 %s", dotenv, dotenv)
+            import logging
+
+            warn = logging.getLogger("weightdock").warning
+            warn("warning: %s holds credentials and others may read it: chmod 600 %s", dotenv, dotenv)
 
     def plain(self, name: str) -> str:
         """The value, or an empty string."""
@@ -160,6 +176,26 @@ def _memory(text: str) -> int:
     return int(matched[1]) * _UNITS[matched[2].lower()]
 
 
+def _choice(given: Variables, name: str, *, yes: str, no: str) -> bool:
+    value = given.plain(name) or no
+    if value not in (yes, no):
+        raise ConfigurationError(
+            f"{name} cannot be {value!r}", cause="it is a switch", next=f"{name}={yes}, or {name}={no}"
+        )
+    return value == yes
+
+
+def _bytes(given: Variables, name: str) -> int | None:
+    value = given.plain(name)
+    if not value:
+        return None
+    if not value.isascii() or not value.isdecimal():
+        raise ConfigurationError(
+            f"{name} cannot be {value!r}", cause="it is a number of bytes", next=f"{name}=50000000000"
+        )
+    return int(value)
+
+
 def _check_endpoint(url: str) -> None:
     try:
         parts = urlsplit(url)
@@ -188,6 +224,8 @@ def _unusable(cause: str) -> ConfigurationError:
 
 
 def _stays_on_this_machine(host: str) -> bool:
+    import ipaddress
+
     if _PLAIN_NAME.fullmatch(host):
         return True
     try:

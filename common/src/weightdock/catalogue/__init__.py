@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -57,6 +56,12 @@ def check_framework(framework: Framework, home: Path = HOME) -> None:
     """Raise ConfigurationError, with the nearest names, for a framework that has no catalogue."""
     if framework not in frameworks(home):
         raise _unknown("framework", framework, frameworks(home))
+
+
+def extension(framework: Framework, home: Path = HOME) -> str:
+    """What the framework's files end in, for whoever has a name and needs no more. Raises ConfigurationError."""
+    check_framework(framework, home)
+    return models_file.read(framework, home).extension
 
 
 def load(framework: Framework, home: Path = HOME) -> tuple[ModelSpec, ...]:
@@ -121,6 +126,8 @@ def select(patterns: Sequence[str] = (), chosen: Sequence[Framework] = (), home:
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """What to try instead of ``name``: the closest of ``known``, or the first few of them."""
+    import difflib
+
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     return ", ".join(close) if close else ", ".join(known[:8])
 

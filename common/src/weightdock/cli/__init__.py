@@ -9,12 +9,12 @@ import gc
 import logging
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import NoReturn
 
 import click
 
 from weightdock import __version__
-from weightdock.cli import keep, mirror, node
 from weightdock.errors import ExitCode, WeightdockError
 
 _log = logging.getLogger("weightdock")
@@ -23,7 +23,32 @@ _NEW_OBJECTS = 50_000
 """Between two searches for cycles. At 700, Python's own, a start spends a sixth of its time on searches in vain."""
 
 
+_HOMES = {
+    "upload": "mirror",
+    "lock": "mirror",
+    "fetch": "node",
+    "resolve": "node",
+    "verify": "keep",
+    "status": "keep",
+    "prune": "keep",
+}
+"""The module of each command: only the one that runs is imported, as the others' imports are half of a warm start."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(_HOMES)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        if name not in _HOMES:
+            return None
+        command = getattr(import_module(f"weightdock.cli.{_HOMES[name]}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
 @click.group(
+    cls=_Commands,
     no_args_is_help=False,  # a missing command is an error like any other, and in the same words
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -33,10 +58,6 @@ def cli(log_level: str) -> None:
     """Mirror pretrained vision weights into Cloudflare R2, and fill GPU nodes from there."""
     logging.basicConfig(format="%(message)s")
     _log.setLevel(log_level.upper())  # ours alone: botocore's own debug lines show request headers
-
-
-for command in (mirror.upload, mirror.lock, node.fetch, keep.verify, keep.status, keep.prune):
-    cli.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

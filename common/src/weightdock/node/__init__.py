@@ -1,1 +1,1 @@
-"""From the store onto a node: :mod:`resolve` gets one model, :mod:`fill` many."""
+"""From the store onto a node: :mod:`resolve` gets one model, :mod:`fill` many, both by :mod:`fetch`."""

@@ -2,50 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
-from weightdock.cache import Cache
+from weightdock.artifact import Framework
+from weightdock.cache.room import Room
 from weightdock.catalogue import ModelSpec
-from weightdock.errors import StoreError, WeightdockError
+from weightdock.errors import WeightdockError
 from weightdock.events import Event, Observer, Stage, State
-from weightdock.node.resolve import resolve
+from weightdock.node import warm
+from weightdock.node.fetch import Fetch
+from weightdock.node.ranges import Ranges
+from weightdock.node.sources import entry_of
 from weightdock.report import ModelResult, Outcome, RunReport
 from weightdock.store import ObjectStore, manifest
-from weightdock.store.manifest import Entry
+from weightdock.store.manifest import Entry, Manifest
 
-_PARALLEL = 4
+_Answer = TypeVar("_Answer")
+_FILES = 8
+"""At a time; their ranges share one cap beside it (ranges.py)."""
 
 
 @dataclass(frozen=True)
 class Fill:
-    """Where from, where to, and who hears of it."""
+    """Where from, where to, and who hears of it. With ``deep`` every cached file is read and compared again."""
 
     prefix: str
     store: ObjectStore
-    cache: Cache
+    room: Room
     observe: Observer
+    deep: bool = False
 
     def run(self, specs: Sequence[ModelSpec]) -> RunReport:
-        """Fetch what is missing. Errors of single models are in the report."""
-        entries = {
-            entry.model: entry
-            for framework in dict.fromkeys(spec.model.framework for spec in specs)
-            for entry in manifest.read(self.store, self.prefix, framework).entries.values()
-        }
-        with ThreadPoolExecutor(_PARALLEL) as pool:
-            return RunReport(tuple(pool.map(lambda spec: self._one(spec, entries.get(spec.model)), specs)))
+        """Fetch what is missing, or is not what the manifests say now. Errors of single models are in the report.
 
-    def _one(self, spec: ModelSpec, entry: Entry | None) -> ModelResult:
+        Raises StoreError when a manifest cannot be read, and, before anything is fetched, when there is no room.
+        """
+        frameworks = dict.fromkeys(spec.model.framework for spec in specs)
+        known = {framework: manifest.read(self.store, self.prefix, framework) for framework in frameworks}
+        with ThreadPoolExecutor(_FILES) as pool, Ranges(self.store) as ranges:
+            fetch = Fetch(self.prefix, ranges, self.room.cache, self.observe)
+            looked = list(pool.map(lambda spec: self._guarded(spec, lambda: self._look(spec, known)), specs))
+            missing = [found for found in looked if isinstance(found, Entry)]
+            wanted = {self.room.cache.path(spec.model, spec.extension) for spec in specs}
+            self.room.make(sum(entry.size_bytes for entry in missing), wanted)
+            self.room.cache.sweep()
+
+            def settle(spec: ModelSpec, found: ModelResult | Entry) -> ModelResult:
+                if isinstance(found, ModelResult):
+                    return found
+                return self._guarded(spec, lambda: self._fetch(spec, found, fetch))
+
+            return RunReport(tuple(pool.map(settle, specs, looked)))
+
+    def _look(self, spec: ModelSpec, known: Mapping[Framework, Manifest]) -> ModelResult | Entry:
+        """The row of a model that is here, or what is to be fetched."""
+        entry = entry_of(known[spec.model.framework], spec.model, spec.extension)
+        cached = None if self.deep else self.room.cache.find(spec.model, spec.extension)
+        if cached and cached.sha256 == entry.sha256:
+            return warm.row(spec, self.prefix, cached, self.observe)
+        if not cached:  # or the receipt fits, and the store has something newer
+            cached = self.room.cache.adopt(spec.model, spec.extension, entry.sha256)
+            if cached:
+                return warm.row(spec, self.prefix, cached, self.observe)
+        return entry
+
+    def _fetch(self, spec: ModelSpec, entry: Entry, fetch: Fetch) -> ModelResult:
+        started = time.monotonic()
+        with self.room.cache.lock(spec.model):
+            cached = self.room.cache.find(spec.model, spec.extension)
+            if cached and cached.sha256 == entry.sha256 and not self.deep:  # by another process, while this one waited
+                return warm.row(spec, self.prefix, cached, self.observe)
+            self.observe(Event(spec.model, Stage.FETCH, State.STARTED, 0, entry.size_bytes))
+            fetch.run(entry)
+        self.observe(Event(spec.model, Stage.FETCH, State.DONE, entry.size_bytes, entry.size_bytes))
+        source, seconds = f"R2 ← {entry.provenance.host}", time.monotonic() - started
+        key = spec.key(self.prefix)
+        return ModelResult(spec.model, key, Outcome.FETCHED, entry.size_bytes, entry.sha256, source, seconds)
+
+    def _guarded(self, spec: ModelSpec, doing: Callable[[], _Answer]) -> _Answer | ModelResult:
         try:
-            if entry is None:
-                raise StoreError(
-                    f"{spec.model} is not in the store",
-                    cause=f"the manifest of {spec.model.framework} has no entry for it",
-                    next=f"make upload/{spec.model.framework}",
-                )
-            return resolve(entry, self.prefix, self.cache, self.store, self.observe)
+            return doing()
         except WeightdockError as error:
             self.observe(Event(spec.model, Stage.FETCH, State.FAILED, note=error.what))
             return ModelResult(spec.model, spec.key(self.prefix), Outcome.FAILED, error=error)

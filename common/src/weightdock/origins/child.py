@@ -25,7 +25,7 @@ from typing import IO, Any, Self
 from weightdock.artifact import Framework, ModelId
 from weightdock.catalogue import ModelSpec
 from weightdock.catalogue.lock import Locked
-from weightdock.errors import WeightdockError, of_kind
+from weightdock.errors import ConfigurationError, WeightdockError, of_kind
 from weightdock.origins import AcquiredFile, Origin
 from weightdock.origins.wire import acquired_fields, acquired_from, error_fields, locked_from, spec_from
 from weightdock.settings import Settings, inherited_environment, load
@@ -173,6 +173,13 @@ def answer(origin: Origin, request: Mapping[str, Any]) -> dict[str, Any]:
                 return acquired_fields(origin.acquire(spec_from(request["spec"]), Path(request["path"])))
     except WeightdockError as error:
         return {"error": error_fields(error)}
+    except ModuleNotFoundError as error:
+        missing = ConfigurationError(
+            f"{error.name} is not installed here",
+            cause="a model comes from its origin by its framework's own loader, or not at all",
+            next="install it, or use the framework's uploader image; without WEIGHTDOCK_ORIGIN=allow only R2 is asked",
+        )
+        return {"error": error_fields(missing)}
 
 
 def serve(origin: Origin, requests: IO[str], answers: IO[str]) -> None:

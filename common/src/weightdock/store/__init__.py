@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol
 
 from weightdock.artifact import Digest, ObjectKey
@@ -64,8 +63,11 @@ class ObjectStore(Protocol):
     def sha256_of(self, key: ObjectKey, received: BytesObserver) -> Digest:
         """Read every byte of the object, and give their digest."""
 
-    def read_file(self, key: ObjectKey, into: Path, received: BytesObserver) -> Digest:
-        """Write the object's bytes to ``into``, and give the digest computed while they streamed."""
+    def read_range(self, found: StoredObject, start: int, into: memoryview) -> None:
+        """Fill ``into`` with the bytes from ``start`` on, of the version that was ``found`` and of no other.
+
+        Raises StoreError when that is not there any more.
+        """
 
     def read_document(self, key: ObjectKey) -> Document:
         """A small object; empty, with no ETag, when there is none."""

@@ -9,9 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weightdock.artifact import Digest, ObjectKey
@@ -94,11 +92,51 @@ class R2Store:
 
     def sha256_of(self, key: ObjectKey, received: BytesObserver) -> Digest:
         """See :class:`weightdock.store.ObjectStore`."""
-        return self._read(key, None, received)
 
-    def read_file(self, key: ObjectKey, into: Path, received: BytesObserver) -> Digest:
+        def request() -> Digest:
+            body = self._bucket.client.get_object(Bucket=self._bucket.name, Key=key)["Body"]
+            digest, buffer, count = hashlib.sha256(), bytearray(_READ_BYTES), 0
+            view = memoryview(buffer)
+            with body:
+                while length := body.readinto(buffer):  # type: ignore[arg-type]  # the stub wants a file
+                    digest.update(view[:length])
+                    count += length
+                    received(count)
+            return Digest(digest.hexdigest())
+
+        return self._bucket.ask(f"give {key}", request)
+
+    def read_range(self, found: StoredObject, start: int, into: memoryview) -> None:
         """See :class:`weightdock.store.ObjectStore`."""
-        return self._read(key, into, received)
+        from weightdock.store.refusals import cut_off
+
+        get = partial(
+            self._bucket.client.get_object,
+            Bucket=self._bucket.name,
+            Key=found.key,
+            Range=f"bytes={start}-{start + len(into) - 1}",
+            IfMatch=found.etag,
+        )
+
+        def request() -> bool:
+            answer, count = get(), 0
+            with answer["Body"] as body:
+                if answer["ContentLength"] != len(into):  # a server that knows no ranges would send all of it
+                    raise cut_off(found.key)
+                while count < len(into):
+                    length = body.readinto(into[count : count + _READ_BYTES])  # type: ignore[arg-type]
+                    if not length:
+                        raise cut_off(found.key)
+                    count += length
+                body.read()  # the end, after which the connection may be used again
+            return True
+
+        if not self._bucket.ask_unless(CONFLICT + ABSENT, f"give {found.key}", request):
+            raise StoreError(
+                f"the store did not give {found.key}",
+                cause="somebody replaced or removed it while it was read",
+                next="run again; what is read is one version or nothing",
+            )
 
     def read_document(self, key: ObjectKey) -> Document:
         """See :class:`weightdock.store.ObjectStore`."""
@@ -180,24 +218,6 @@ class R2Store:
             return True
 
         return self._bucket.ask_unless(CONFLICT + ABSENT, f"take {key}", whole) or False
-
-    def _read(self, key: ObjectKey, into: Path | None, received: BytesObserver) -> Digest:
-        """The digest of an object, computed while its bytes stream, in bounded memory, to ``into`` or to nowhere."""
-
-        def request() -> Digest:
-            body = self._bucket.client.get_object(Bucket=self._bucket.name, Key=key)["Body"]
-            digest, buffer, count = hashlib.sha256(), bytearray(_READ_BYTES), 0
-            view = memoryview(buffer)
-            with body, into.open("wb") if into else nullcontext() as stream:
-                while length := body.readinto(buffer):  # type: ignore[arg-type]  # the stub wants a file
-                    digest.update(view[:length])
-                    if stream:
-                        stream.write(view[:length])
-                    count += length
-                    received(count)
-            return Digest(digest.hexdigest())
-
-        return self._bucket.ask(f"give {key}", request)
 
 
 def _too_large(key: ObjectKey, size: int) -> StoreError:

@@ -70,6 +70,11 @@ def damaged(key: str) -> BotoCoreError:
     return ResponseStreamingError(error=f"the bytes of {key} are not those of its ETag")
 
 
+def cut_off(key: str) -> BotoCoreError:
+    """An answer that ended before it was complete, and did not say so."""
+    return ResponseStreamingError(error=f"the answer with {key} ended too early")
+
+
 def meaning(error: ClientError | BotoCoreError, doing: str, bucket: str, endpoint: str) -> StoreError:
     """The error for people. ``doing`` completes "the store did not …"."""
     cause, next_step = _explain(error, bucket, endpoint)

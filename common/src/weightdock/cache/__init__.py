@@ -1,0 +1,225 @@
+"""The cache of a machine: files that were verified before they got their names.
+
+::
+
+    <WEIGHTDOCK_CACHE>/                 /workspace/data/.cache/models
+    ├── timm/convnext_tiny.pth          verified, complete, never written in place
+    ├── .receipts/timm/convnext_tiny.pth.json
+    │                                   what was verified: size, mtime, inode, sha256; its own mtime is the last use
+    ├── .locks/timm-convnext_tiny       empty; whoever holds it fetches the model, the others wait
+    ├── .partial/                       one folder or file per download, unique names
+    └── .origin/timm/…                  the framework's own caches (uploaders only; see origins/child.py)
+
+A file comes into being by fsync and rename, so a reader sees all of it or nothing, whatever is killed when. The
+receipt lets a warm start trust the file without reading it; a file that changed since has another size, mtime or
+inode, and its receipt counts for nothing. Everything is writable by the group, for users of one machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from weightdock.artifact import Digest, ModelId, Provenance, file_name
+from weightdock.cache import locks
+from weightdock.errors import ConfigurationError, StoreError, WeightdockError
+from weightdock.verify import VerifiedFile, sha256_of
+
+_FOLDER_MODE, _FILE_MODE = 0o2775, 0o664
+_ABANDONED_SECONDS = 24 * 3600
+"""A download that nobody wrote to for so long is not gone on with."""
+
+
+class Cache:
+    """The cache at ``root``. Makes folders when it writes, so a read-only cache can be read."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, model: ModelId, extension: str) -> Path:
+        """Where the model's file is, or would be."""
+        return self.root / model.framework / file_name(model, extension)
+
+    def find(self, model: ModelId, extension: str) -> VerifiedFile | None:
+        """The model's file when it is there and is still what was verified. Reads no more than its receipt."""
+        path = self.path(model, extension)
+        try:
+            receipt = json.loads(self.receipt(path).read_bytes())
+            status = path.stat()
+            if (receipt["size"], receipt["mtime_ns"], receipt["inode"]) != _identity(status):
+                return None
+            origin = receipt["provenance"]
+            provenance = None if origin is None else Provenance(**origin)
+            return VerifiedFile(model, path, status.st_size, Digest(receipt["sha256"]), provenance)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, WeightdockError):
+            return None  # no file, no receipt, or a receipt that says nothing: all mean "not verified"
+
+    def was(self, model: ModelId, extension: str) -> Digest | None:
+        """The digest that the receipt names, whether or not the file is still what it was written for."""
+        try:
+            return Digest(json.loads(self.receipt(self.path(model, extension)).read_bytes())["sha256"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, WeightdockError):
+            return None
+
+    def adopt(self, model: ModelId, extension: str, sha256: Digest) -> VerifiedFile | None:
+        """Read the file that is there; when it has this digest, write it a new receipt.
+
+        For a file that was copied or touched, or whose receipt was lost. None when it is something else, or gone.
+        """
+        path = self.path(model, extension)
+        try:
+            before = _identity(path.stat())
+            if sha256_of(path) != sha256 or _identity(path.stat()) != before:
+                return None
+        except OSError:
+            return None
+        known = self.find(model, extension)
+        found = VerifiedFile(model, path, before[0], sha256, known.provenance if known else None)
+        with suppress(WeightdockError), self.partial(model) as folder:  # a cache that cannot be written is read again
+            self._certify(found, before, folder)
+        return found
+
+    @contextmanager
+    def partial(self, model: ModelId, *, resumable: bool = False) -> Iterator[Path]:
+        """A new, empty folder for one download, on the cache's own file system; gone afterwards.
+
+        A ``resumable`` one stays when the store, or Ctrl-C, ended the download: see :meth:`leftovers`. Raises
+        ConfigurationError when the cache cannot be written, StoreError when the disk does not take the file.
+        """
+        home = self.root / ".partial"
+        try:
+            _make_folder(home)
+            folder = Path(tempfile.mkdtemp(prefix=f"{model.framework}-{model.name}-", dir=home))
+            folder.chmod(_FOLDER_MODE)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the cache {self.root} cannot be written",
+                cause=str(error),
+                next="WEIGHTDOCK_CACHE=<a folder that this user may write>",
+            ) from error
+        keep = False
+        try:
+            with self._written(model):
+                yield folder
+        except (StoreError, KeyboardInterrupt) as error:
+            keep = resumable and not isinstance(error.__cause__, OSError)  # an OSError is our own disk's
+            raise
+        finally:
+            if not keep:
+                shutil.rmtree(folder, ignore_errors=True)  # somebody else may have cleared it away already
+
+    def leftovers(self, sha256: Digest) -> list[Path]:
+        """What unfinished downloads of the file with this digest have left, longest first.
+
+        Each is a beginning of the file, written by a process that may still run: copy it, and do not write to it.
+        """
+        found: list[tuple[int, Path]] = []
+        for path in (self.root / ".partial").glob(f"*/{sha256}"):
+            with suppress(OSError):
+                status = path.stat()
+                if status.st_size and time.time() - status.st_mtime < _ABANDONED_SECONDS:
+                    found.append((status.st_size, path))
+        return [path for _, path in sorted(found, reverse=True)]
+
+    def drop(self, leftovers: list[Path]) -> None:
+        """Remove what is of no more use, with its folder."""
+        for path in leftovers:
+            shutil.rmtree(path.parent, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove what downloads that died long ago have left."""
+        with suppress(OSError):
+            for folder in (self.root / ".partial").iterdir():
+                newest = max((one.stat().st_mtime for one in (folder, *folder.iterdir())), default=0.0)
+                if time.time() - newest > _ABANDONED_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def publish(self, verified: VerifiedFile, extension: str) -> VerifiedFile:
+        """Give a verified file of :meth:`partial` its name, and write its receipt. Atomic and durable."""
+        path = self.path(verified.model, extension)
+        with self._written(verified.model):
+            _make_folder(path.parent)
+            verified.path.chmod(_FILE_MODE)
+            _sync(verified.path)
+            # Before the rename, which keeps all three: afterwards another process's file may stand there.
+            identity = _identity(verified.path.stat())
+            folder = verified.path.parent
+            os.replace(verified.path, path)
+            _sync(path.parent)
+            published = replace(verified, path=path)
+            self._certify(published, identity, folder)
+        return published
+
+    def lock(self, model: ModelId) -> AbstractContextManager[None]:
+        """Wait until no other process of this machine fetches the model. It saves work; nothing rests on it."""
+        return locks.exclusive(self.root / ".locks" / f"{model.framework}-{model.name}", _make_folder)
+
+    def used(self, file: VerifiedFile) -> None:
+        """Note that the file is used now, and that this process uses it until it ends."""
+        receipt = self.receipt(file.path)
+        with suppress(OSError):  # of a read-only cache
+            os.utime(receipt)
+        locks.lease(file.path)
+
+    def receipt(self, path: Path) -> Path:
+        """Where the receipt of the file at ``path`` is."""
+        return self.root / ".receipts" / path.parent.name / f"{path.name}.json"
+
+    def _certify(self, file: VerifiedFile, identity: tuple[int, int, int], folder: Path) -> None:
+        size, mtime_ns, inode = identity
+        receipt = {
+            "size": size,
+            "mtime_ns": mtime_ns,
+            "inode": inode,
+            "sha256": file.sha256.hex,
+            "provenance": asdict(file.provenance) if file.provenance else None,
+        }
+        # Written beside the download, whose folder goes whatever happens.
+        temporary = folder / "receipt.json"
+        temporary.write_text(json.dumps(receipt), encoding="utf-8")
+        temporary.chmod(_FILE_MODE)
+        _make_folder(self.receipt(file.path).parent)
+        os.replace(temporary, self.receipt(file.path))
+
+    @contextmanager
+    def _written(self, model: ModelId) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"the cache {self.root} did not take {model}",
+                cause=str(error),
+                next="nothing half-written was left; see to the disk (df -h), then run again",
+            ) from error
+
+
+def _make_folder(folder: Path) -> None:
+    """Have it and its parents; those that are new are the group's too, whatever the umask says."""
+    if folder.is_dir():
+        return
+    if not folder.parent.is_dir():
+        _make_folder(folder.parent)
+    with suppress(FileExistsError):
+        folder.mkdir()
+        folder.chmod(_FOLDER_MODE)
+    if not folder.is_dir():
+        raise NotADirectoryError(20, "Not a directory", str(folder))
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,89 @@
+"""Room for what is to come: the disk's, and below a cap what was used longest ago goes first.
+
+A file is spared while a process that resolved it lives (see locks.py), while it is linked into another place too
+(removing it would free nothing), and when a glob of WEIGHTDOCK_PINNED names it. What this cannot know: who got a path
+from the command line and reads it later, and who reads the cache from another machine or through another kernel. On
+Linux such a reader keeps an open file even so, and is at worst made to fetch it again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from weightdock.cache import Cache
+from weightdock.cache.locks import leased
+from weightdock.errors import StoreError
+from weightdock.events import megabytes
+
+_SPARE_BYTES = 64 * 1024 * 1024
+"""Of a disk, left to everybody else."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    path: Path
+    size_bytes: int
+    last_used_ns: int
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a cache may hold. ``cap_bytes`` None is no cap; ``pinned`` are globs of ``framework/name``."""
+
+    cache: Cache
+    cap_bytes: int | None = None
+    pinned: tuple[str, ...] = ()
+
+    def make(self, needed_bytes: int, wanted: Collection[Path]) -> None:
+        """See that ``needed_bytes`` more fit, evicting what is not ``wanted``. Raises StoreError when they cannot."""
+        if self.cap_bytes is not None:
+            self._evict(needed_bytes, self.cap_bytes, wanted)
+        existing = next(one for one in (self.cache.root, *self.cache.root.parents) if one.exists())
+        free = shutil.disk_usage(existing).free
+        if needed_bytes and needed_bytes + _SPARE_BYTES > free:
+            raise StoreError(
+                f"the disk of {self.cache.root} has no room",
+                cause=f"{megabytes(needed_bytes)} are to come, and {megabytes(free)} are free",
+                next="make room, or name another disk: WEIGHTDOCK_CACHE=<a folder there>",
+            )
+
+    def _evict(self, needed_bytes: int, cap_bytes: int, wanted: Collection[Path]) -> None:
+        kept = self._kept()
+        over = sum(one.size_bytes for one in kept) + needed_bytes - cap_bytes
+        chosen: list[_Kept] = []
+        for one in sorted(kept, key=lambda one: one.last_used_ns):
+            if over <= 0:
+                break
+            if one.path not in wanted and not self._is_spared(one.path):
+                chosen.append(one)
+                over -= one.size_bytes
+        if over > 0:  # then evicting would cost, and not help
+            raise StoreError(
+                f"the cache {self.cache.root} has no room under its cap",
+                cause=f"of {megabytes(cap_bytes)} it lacks {megabytes(over)}; what is used, pinned or asked for stays",
+                next="raise WEIGHTDOCK_CACHE_BYTES, or ask for fewer models",
+            )
+        for one in chosen:
+            # The receipt last: a file without one is counted for nothing, and would stay for ever.
+            with suppress(OSError):
+                one.path.unlink()
+                self.cache.receipt(one.path).unlink()
+
+    def _kept(self) -> Sequence[_Kept]:
+        found = []
+        for receipt in (self.cache.root / ".receipts").glob("*/*.json"):
+            path = self.cache.root / receipt.parent.name / receipt.name.removesuffix(".json")
+            with suppress(OSError):
+                found.append(_Kept(path, path.stat().st_size, receipt.stat().st_mtime_ns))
+        return found
+
+    def _is_spared(self, path: Path) -> bool:
+        name = f"{path.parent.name}/{path.stem}"
+        if any(fnmatchcase(name, glob) or fnmatchcase(path.stem, glob) for glob in self.pinned):
+            return True
+        return path.stat().st_nlink > 1 or leased(path)

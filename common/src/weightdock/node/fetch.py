@@ -1,0 +1,116 @@
+"""One model from R2 into the cache: pinned to one version, hashed while it arrives, gone on with where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from weightdock.artifact import Digest
+from weightdock.cache import Cache
+from weightdock.errors import IntegrityError, StoreError
+from weightdock.events import Event, Observer, Stage, State
+from weightdock.node.ranges import Ranges
+from weightdock.store import StoredObject
+from weightdock.store.manifest import Entry
+from weightdock.verify import Expectation, VerifiedFile, verify
+
+_COPY_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Where from, where to, and who hears of it."""
+
+    prefix: str
+    ranges: Ranges
+    cache: Cache
+    observe: Observer
+
+    def run(self, entry: Entry) -> VerifiedFile:
+        """Make the file that the manifest's ``entry`` describes exist in the cache.
+
+        Raises IntegrityError when the store's bytes are others; then the cache has what it had before. Raises
+        StoreError when the store does not give them, or the disk does not take them: a later run goes on from there.
+        """
+        key = entry.key(self.prefix)
+        found = self.ranges.head(key)
+        if found is None:
+            raise StoreError(
+                f"{entry.model} is not in the store",
+                cause=f"the manifest of {entry.model.framework} names {key}, which is not there",
+                next=f"make upload/{entry.model.framework}",
+            )
+        self._check_size(entry, found)
+        try:
+            leftovers = self.cache.leftovers(entry.sha256)
+            try:
+                return self._download(entry, found, leftovers)
+            except IntegrityError:
+                if not leftovers:
+                    raise
+            # It may have been what was here that was damaged, and not what the store has.
+            self.cache.drop(leftovers)
+            return self._download(entry, found, [])
+        except StoreError:
+            # Where locks lie, another process may have finished meanwhile, and cleared our half away.
+            finished = self.cache.find(entry.model, entry.extension)
+            if finished and finished.sha256 == entry.sha256:
+                return finished
+            raise
+
+    def _download(self, entry: Entry, found: StoredObject, leftovers: Sequence[Path]) -> VerifiedFile:
+        with self.cache.partial(entry.model, resumable=True) as folder:
+            path = folder / entry.sha256.hex
+            with path.open("xb", buffering=0) as stream:
+                streamed = self._stream(entry, found, stream, leftovers)
+            said = Expectation("the manifest", entry.size_bytes, entry.sha256)
+            published = self.cache.publish(verify(entry.model, path, [said], streamed=streamed), entry.extension)
+        self.cache.drop(list(leftovers))
+        return published
+
+    def _stream(self, entry: Entry, found: StoredObject, into: BinaryIO, leftovers: Sequence[Path]) -> Digest:
+        digest, done = hashlib.sha256(), 0
+
+        def take(piece: memoryview | bytes) -> None:
+            nonlocal done
+            _write(into, piece)
+            digest.update(piece)
+            done += len(piece)
+            self.observe(Event(entry.model, Stage.FETCH, State.PROGRESS, done, entry.size_bytes))
+
+        if leftovers:
+            _copy(leftovers[0], entry.size_bytes, take)
+        with closing(self.ranges.read(found, done)) as pieces:  # its buffers are others' again, whatever happens here
+            for piece in pieces:
+                take(piece)
+        return Digest(digest.hexdigest())
+
+    def _check_size(self, entry: Entry, found: StoredObject) -> None:
+        """Before a byte is read."""
+        if found.size_bytes != entry.size_bytes:
+            raise IntegrityError(
+                f"{entry.model} is not what it should be",
+                cause=f"its size is {found.size_bytes} bytes, and the manifest says {entry.size_bytes} bytes",
+                next="nothing was kept of it; run again, and if it stays so, ask the origin's owner what changed",
+            )
+
+
+def _write(into: BinaryIO, piece: memoryview | bytes) -> None:
+    view = memoryview(piece)
+    while view:  # a file without a buffer may take less than it is given
+        view = view[into.write(view) :]
+
+
+def _copy(leftover: Path, most: int, take: Callable[[bytes], None]) -> None:
+    """What an earlier run left, as a copy: where locks lie, its writer may still be at it."""
+    try:
+        with leftover.open("rb") as stream:
+            while most > 0 and (piece := stream.read(min(_COPY_BYTES, most))):
+                most -= len(piece)
+                take(piece)
+    except FileNotFoundError:
+        return  # finished, by somebody else
