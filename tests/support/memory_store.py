@@ -38,6 +38,10 @@ class MemoryStore:
             self._versions += 1
             self._kept[key] = _Kept(StoredObject(key, len(content), f'"v{self._versions}"', sha256, modified), content)
 
+    def pretend_size(self, key: ObjectKey, size_bytes: int) -> None:
+        """Say that an object is so large."""
+        self._kept[key] = replace(self._kept[key], shown=replace(self._kept[key].shown, size_bytes=size_bytes))
+
     def lose(self, key: ObjectKey) -> None:
         """Take an object away as somebody else would."""
         del self._kept[key]

@@ -226,14 +226,16 @@ def test_a_receipt_that_the_disk_does_not_take_leaves_no_half_of_it(cache: Cache
     assert tree(cache.root) == FILES
 
 
-def test_a_receipt_may_be_read_by_everybody_who_may_read_the_file(cache: Cache) -> None:
-    before = os.umask(0o022)
+def test_everybody_may_read_a_file_and_its_receipt_and_the_group_may_write_whatever_the_umask_is(cache: Cache) -> None:
+    before = os.umask(0o077)
     try:
         published = _published(cache)
     finally:
         os.umask(before)
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (published.path, cache.root / RECEIPT)}
-    assert set(modes.values()) == {0o644}, modes
+    assert set(modes.values()) == {0o664}, modes
+    folders = [path for path in cache.root.rglob("*") if path.is_dir()]
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o2775}, folders
 
 
 def test_a_file_is_durable_before_it_has_its_name_and_has_its_name_before_its_receipt(

@@ -147,7 +147,7 @@ def test_a_wrong_command_line_is_told_in_the_same_three_parts(
     assert (ran.code, ran.stdout, ran.stderr) == (2, "", message)
 
 
-COMMANDS = ["fetch", "lock", "prune", "status", "upload", "verify"]
+COMMANDS = ["fetch", "lock", "prune", "resolve", "status", "upload", "verify"]
 
 
 def test_help_lists_every_command(tmp_path: Path) -> None:
@@ -170,6 +170,7 @@ def test_the_help_of_each_command_shows_how_it_is_used(tmp_path: Path, command: 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "lock"])
 def test_the_examples_of_the_help_are_commands_that_are_understood(tmp_path: Path, command: str) -> None:
+    (tmp_path / "models.txt").write_text("timm/convnext_tiny  # and no other\n")
     _, _, examples = weightdock(command, "--help", given={}, cwd=tmp_path).stdout.partition("\n  Examples:\n")
     for example in examples.splitlines():
         # Understood, and then stopped by the credentials that are not there.

@@ -112,7 +112,7 @@ class Cache:
             keep = resumable and not isinstance(error.__cause__, OSError)  # an OSError is our own disk's
             raise
         finally:
-            if not keep:
+            if not (keep and any(one.stat().st_size for one in folder.iterdir())):
                 shutil.rmtree(folder, ignore_errors=True)  # somebody else may have cleared it away already
 
     def leftovers(self, sha256: Digest) -> list[Path]:

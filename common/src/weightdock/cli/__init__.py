@@ -36,9 +36,6 @@ _HOMES = {
 
 
 class _Commands(click.Group):
-    def list_commands(self, _context: click.Context) -> list[str]:
-        return list(_HOMES)
-
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
         if name not in _HOMES:
             return None
@@ -49,6 +46,7 @@ class _Commands(click.Group):
 
 @click.group(
     cls=_Commands,
+    commands=[click.Command(name) for name in _HOMES],  # names alone, for help and "did you mean"
     no_args_is_help=False,  # a missing command is an error like any other, and in the same words
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
