@@ -1,0 +1,114 @@
+"""Nodes as processes: each fetches by the same store, may be killed at its Nth step, and may have a flock that lies.
+
+``python -m support.fetcher JOB`` imports boto3 once and forks a process per node; the exit statuses go to stdout.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass, field
+from typing import BinaryIO
+
+from support import servers
+from support.killed_publisher import Countdown
+from support.samples import spec
+from weightdock import events
+from weightdock.cache import Cache
+from weightdock.cache.room import Room
+from weightdock.errors import WeightdockError
+from weightdock.node import fetch, ranges
+from weightdock.node.fill import Fill
+from weightdock.store.r2 import R2Store
+
+_NEVER = 10_000_000
+
+
+@dataclass(frozen=True)
+class Job:
+    """``kill_at`` has the step at which each node dies (-1: never). ``together`` runs them at the same time.
+
+    ``flock`` is "true", "lies" (grants everything) or "refuses".
+    """
+
+    environment: dict[str, str]
+    models: list[str]
+    kill_at: list[int] = field(default_factory=lambda: [-1])
+    together: bool = False
+    flock: str = "true"
+    range_bytes: int = 10_000
+
+    def as_json(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def run(job: Job, kill_at: int) -> int:
+    """One node's life."""
+    settings = servers.read(job.environment)
+    countdown = Countdown(settings.cache, _NEVER if kill_at < 0 else kill_at)
+    sys.addaudithook(countdown)
+    _write_in_halves(countdown)
+    _set_flock(job.flock)
+    ranges.Ranges.__init__.__defaults__ = (job.range_bytes, 4)
+    try:
+        fill = Fill(settings.prefix, R2Store(settings), Room(Cache(settings.cache)), events.ignore)
+        report = fill.run([spec(name) for name in job.models])
+    except WeightdockError as error:
+        sys.stderr.write(f"{error}\n")
+        return int(error.exit_code)
+    for result in report.results:
+        if result.error:
+            sys.stderr.write(f"{result.error}\n")
+    return int(report.exit_code)
+
+
+def _write_in_halves(countdown: Countdown) -> None:
+    whole = fetch._write
+
+    def halves(into: BinaryIO, piece: memoryview | bytes) -> None:
+        middle = len(piece) // 2
+        whole(into, piece[:middle])
+        countdown.step()
+        whole(into, piece[middle:])
+        countdown.step()
+
+    fetch._write = halves
+
+
+def _set_flock(how: str) -> None:
+    def lies(_handle: object, _operation: int) -> None:
+        return
+
+    def refuses(_handle: object, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    if how != "true":
+        fcntl.flock = lies if how == "lies" else refuses
+
+
+def main(job: Job) -> list[int]:
+    """The statuses of the nodes, in their order; negative: killed by that signal."""
+    import boto3  # once, for all of them
+
+    assert boto3
+    statuses, living = [], []
+    for kill_at in job.kill_at:
+        child = os.fork()
+        if not child:
+            code = 99
+            try:
+                code = run(job, kill_at)
+            finally:
+                sys.stderr.flush()
+                os._exit(code)
+        living.append(child)
+        if not job.together:
+            statuses.append(os.waitstatus_to_exitcode(os.waitpid(living.pop(), 0)[1]))
+    return statuses + [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in living]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(main(Job(**json.loads(sys.argv[1])))))
