@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import sys
+import traceback
 from dataclasses import asdict, dataclass, field
 from typing import BinaryIO
 
@@ -101,6 +102,8 @@ def main(job: Job) -> list[int]:
             code = 99
             try:
                 code = run(job, kill_at)
+            except BaseException:
+                traceback.print_exc()
             finally:
                 sys.stderr.flush()
                 os._exit(code)

@@ -13,7 +13,7 @@ from weightdock import catalogue, report
 from weightdock.artifact import Framework
 from weightdock.errors import ConfigurationError, EngineError, ExitCode, WeightdockError
 from weightdock.report import RunReport
-from weightdock_driver import __version__, env_files, images, jobs
+from weightdock_driver import __version__, env_files, host, images, jobs
 from weightdock_driver.jobs import Job, Request
 from weightdock_driver.signals import Stopped
 
@@ -28,11 +28,11 @@ _model = click.option(
 )
 
 
-def _cache(default: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+def _cache(default: str | None, shown: str | bool = True) -> Callable[[Callable[..., int]], Callable[..., int]]:
     return click.option(
         "--cache",
         default=default,
-        show_default=True,
+        show_default=shown,
         metavar="VOLUME_OR_DIR",
         help="Where files are kept: a volume's name, or a folder of the engine's host by its full path.",
     )
@@ -122,7 +122,7 @@ def upload(
 )
 @_framework
 @_model
-@_cache(jobs.NODE_VOLUME)
+@_cache(None, "WEIGHTDOCK_CACHE, else /workspace/data/.cache/models, of this machine")
 @_network
 @_tag
 @_json
@@ -132,7 +132,7 @@ def bootstrap(
     files: Sequence[Path],
     frameworks: Sequence[str],
     models: Sequence[str],
-    cache: str,
+    cache: str | None,
     network: str | None,
     tag: str,
     as_json: bool,
@@ -140,8 +140,11 @@ def bootstrap(
 ) -> int:
     """Fill this node's cache from the store, each file checked while it streams."""
     given = env_files.load(files)
-    work = jobs.bootstrap(_request(frameworks, models, cache, network, tag), given, jobs.new_run())
-    _tell(jobs.announcement(work, given, "bootstrap"))
+    kept = cache or str(given.cache.absolute())
+    work = jobs.bootstrap(_request(frameworks, models, kept, network, tag), given, jobs.new_run())
+    if cache is None:
+        host.have_folder(given.cache)
+    _tell(jobs.announcement(work, given, "bootstrap") + f"\n  gpus      {host.gpus()}")
     merged = _run(work)
     return _show(merged, as_json, report.table(merged), save)
 

@@ -22,9 +22,6 @@ from weightdock_driver.run_spec import Mount, Role, Run, RunSpec, environment
 CACHE_VOLUME = "weightdock-cache"
 """What the uploaders share: acquired models, and the frameworks' own caches."""
 
-NODE_VOLUME = "weightdock-node-cache"
-"""Where ``bootstrap`` puts models unless told of a folder."""
-
 _CACHE = "/workspace/data/.cache"
 _MODELS = "/workspace/data/.cache/models"
 

@@ -120,7 +120,8 @@ class R2Store:
 
         def request() -> bool:
             answer, count = get(), 0
-            with answer["Body"] as body:
+            body = answer["Body"]  # `as` would give urllib3's stream, whose errors are not botocore's
+            with body:
                 if answer["ContentLength"] != len(into):  # a server that knows no ranges would send all of it
                     raise cut_off(found.key)
                 while count < len(into):

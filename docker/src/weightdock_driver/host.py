@@ -1,0 +1,44 @@
+"""This machine as a node: the folder of its cache, and its GPUs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+from weightdock.errors import ConfigurationError
+
+CONTAINER_GROUP = 10001
+"""The group of the images' user (images/node/Dockerfile)."""
+
+_NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+_PATIENCE_SECONDS = 30
+
+
+def have_folder(folder: Path) -> None:
+    """Have the cache's folder; as root also so that the container may write there. Raises ConfigurationError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() == 0 and folder.stat().st_gid != CONTAINER_GROUP:
+            os.chown(folder, -1, CONTAINER_GROUP)
+            folder.chmod(0o2775)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the cache {folder} cannot be made", cause=str(error), next="WEIGHTDOCK_CACHE=<a folder>, or --cache"
+        ) from error
+
+
+def gpus() -> str:
+    """What nvidia-smi says, in a few words: that there is none is no error, and a driver that fails is only told."""
+    if not shutil.which(_NVIDIA_SMI[0]):
+        return "not checked: no nvidia-smi here"
+    try:
+        listed = subprocess.run(_NVIDIA_SMI, capture_output=True, text=True, timeout=_PATIENCE_SECONDS, check=True)
+    except subprocess.CalledProcessError as error:
+        return f"warning: nvidia-smi fails: {(error.stdout + error.stderr).strip().splitlines()[:1]}"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"warning: nvidia-smi fails: {error}"
+    counted = Counter(line.strip() for line in listed.stdout.splitlines() if line.strip())
+    return ", ".join(f"{count} × {name}" for name, count in counted.items()) or "none"
