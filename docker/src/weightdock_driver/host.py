@@ -1,4 +1,4 @@
-"""This machine as a node: the folder of its cache, and its GPUs."""
+"""What a node is by itself: the folder of its cache, and its GPUs."""
 
 from __future__ import annotations
 

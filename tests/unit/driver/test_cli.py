@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 
 import pytest
 
 from support.driver_fakes import SECRET, SETTINGS, FakeEngine, Play, reported, result
 from weightdock.errors import IntegrityError, OriginError
-from weightdock_driver import cli, engine, jobs
+from weightdock_driver import cli, engine, host, jobs
 
 TIMM, ULTRALYTICS = "weightdock/timm-uploader", "weightdock/ultralytics-uploader"
 
@@ -18,6 +19,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("AWS_SESSION_TOKEN", "WEIGHTDOCK_BUCKET", "WEIGHTDOCK_PREFIX", "WEIGHTDOCK_GITHUB_URL", "HF_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WEIGHTDOCK_CACHE", str(tmp_path / "cache"))
     for name, value in SETTINGS.items():
         monkeypatch.delenv(f"{name}_FILE", raising=False)
         monkeypatch.setenv(name, value)
@@ -97,10 +99,34 @@ def test_a_dry_run_is_shown_by_key(fake: FakeEngine, capsys: Output) -> None:
     assert err.startswith("plan (nothing will be changed): 8 models\n")
 
 
-def test_uploaders_and_nodes_have_caches_of_their_own_unless_told_otherwise(fake: FakeEngine) -> None:
+def test_an_uploader_keeps_files_in_a_volume_and_a_node_in_the_cache_folder_of_this_machine(
+    fake: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    cache = tmp_path / "made" / "cache"
+    monkeypatch.setenv("WEIGHTDOCK_CACHE", str(cache))
     assert cli.main(["upload", "--framework", "timm"]) == 0
     assert cli.main(["bootstrap"]) == 0
-    assert [spec.mounts[0].source for spec in fake.specs] == [jobs.CACHE_VOLUME, jobs.NODE_VOLUME]
+    assert [spec.mounts[0].source for spec in fake.specs] == [jobs.CACHE_VOLUME, str(cache)]
+    assert (cache.stat().st_gid, stat.S_IMODE(cache.stat().st_mode)) == (10001, 0o2775)
+    assert "\n  gpus      " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("smi", "said"),
+    [
+        ("", "not checked: no nvidia-smi here"),
+        ("echo 'NVIDIA H100'; echo 'NVIDIA H100'", "2 × NVIDIA H100"),
+        ("echo 'no driver' >&2; exit 9", "warning: nvidia-smi fails: ['no driver']"),
+    ],
+)
+def test_gpus_are_counted_and_their_absence_or_failure_is_only_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, smi: str, said: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if smi:
+        (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{smi}\n")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+    assert host.gpus() == said
 
 
 @pytest.mark.parametrize(
