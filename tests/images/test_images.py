@@ -83,6 +83,15 @@ def test_an_image_has_its_one_framework_and_a_node_has_none(image: str, installe
     assert inside(image, "frameworks.py") == installed
 
 
+@pytest.mark.parametrize(
+    ("framework", "loaded"),
+    [("timm", "timm: loaded by path and by hub"), ("ultralytics", "ultralytics: loaded by name")],
+)
+def test_the_drop_in_example_loads_what_was_resolved_by_the_framework_s_own_loader(framework: str, loaded: str) -> None:
+    offline = ["--env", "WEIGHTDOCK_OFFLINE=1", "--env", "YOLO_OFFLINE=true"]
+    assert inside(UPLOADERS[framework], f"drop_in_{framework}.py", *offline).splitlines()[-1] == loaded
+
+
 @pytest.mark.parametrize("framework", UPLOADERS)
 def test_what_the_framework_saves_passes_the_gate(framework: str) -> None:
     assert inside(UPLOADERS[framework], "check_gate.py") == f"{framework}: all pass"
