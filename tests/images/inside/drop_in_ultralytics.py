@@ -18,7 +18,7 @@ for name, config in {"yolo11n": "yolo11n.yaml", "yolo_world_v2_s": "yolov8s-worl
         YOLO(config).save(folder / "made.pt")
         cache.publish(verify(model, folder / "made.pt", []), "pt")
 
-os.makedirs("/workspace/data/.cache/job")
+Path("/workspace/data/.cache/job").mkdir()
 os.chdir("/workspace/data/.cache/job")
 for name in ("yolo11n", "yolo_world_v2_s"):
     command = ["weightdock", "resolve", f"ultralytics/{name}", "--layout", "ultralytics", "."]
