@@ -134,6 +134,10 @@ bench: images .venv/bench ## Measure and simulate anew: docs/benchmarks and the 
 	.venv/bin/python bench/fleet_simulation.py
 	PYTHONPATH=tests .venv/bin/python bench/scale.py
 
+.PHONY: bench/fill
+bench/fill: .venv/bench ## Measure a node's cold fill beside s5cmd, rclone and boto3, and from far away
+	PYTHONPATH=tests .venv/bin/python bench/fill.py
+
 .PHONY: clean
 clean: ## Remove everything that was made: containers, volumes, images, the environment
 	if docker info >/dev/null 2>&1; then $(LOCAL) down --volumes --rmi all --remove-orphans; fi

@@ -119,18 +119,20 @@ def test_any_range_of_a_file_is_read_whoever_put_it_there(server: Server, bucket
     assert (received[-1], received) == (len(weights), sorted(received))
 
 
-def test_a_range_is_of_the_version_that_was_found_or_of_none(server: Server, bucket: str, store: R2Store) -> None:
+def test_a_range_is_of_the_version_that_was_found_or_of_none(
+    moto: Server, moto_bucket: str, moto_store: R2Store
+) -> None:
     found = []
     for weights in (b"the first version", b"another version"):
-        server.client().put_object(Bucket=bucket, Key=KEY, Body=weights)
-        found += [one] if (one := store.head(KEY)) else []
+        moto.client().put_object(Bucket=moto_bucket, Key=KEY, Body=weights)
+        found += [one] if (one := moto_store.head(KEY)) else []
     first, second = found
     with pytest.raises(StoreError) as refused:
-        store.read_range(first, 0, memoryview(bytearray(5)))
+        moto_store.read_range(first, 0, memoryview(bytearray(5)))
     assert refused.value.cause == "somebody replaced or removed it while it was read"
-    server.client().delete_object(Bucket=bucket, Key=KEY)
+    moto.client().delete_object(Bucket=moto_bucket, Key=KEY)
     with pytest.raises(StoreError):
-        store.read_range(second, 0, memoryview(bytearray(5)))
+        moto_store.read_range(second, 0, memoryview(bytearray(5)))
 
 
 def test_an_object_that_is_not_there_is_an_answer_when_asked_after_and_an_error_when_wanted(store: R2Store) -> None:

@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import pytest
 
+from support.local_ca import Certificate
 from weightdock import settings
 from weightdock.settings import Settings
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 ACCESS_KEY_ID = "an-access-key"
 SECRET_ACCESS_KEY = "a-secret-that-shows-nowhere"
 _TOOLS = Path(sys.executable).parent
-_ANNOUNCED = re.compile(r"(http://127\.0\.0\.1:\d+)/?\]?$")
+_ANNOUNCED = re.compile(r"(https?://127\.0\.0\.1:\d+)/?\]?$")
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,8 @@ def rclone() -> Iterator[Server]:
 
 
 @contextmanager
-def rclone_server() -> Iterator[Server]:
-    """The same for who is no test."""
+def rclone_server(certificate: Certificate | None = None) -> Iterator[Server]:
+    """The same for who is no test; with a certificate over https."""
     keys = f"{ACCESS_KEY_ID},{SECRET_ACCESS_KEY}"
     with TemporaryDirectory() as folder:
         command: list[str | Path] = [
@@ -115,6 +116,8 @@ def rclone_server() -> Iterator[Server]:
             "127.0.0.1:0",
             folder,
         ]
+        if certificate:
+            command += ["--cert", certificate.chain, "--key", certificate.key]
         with _running("rclone", command) as server:
             yield server
 

@@ -33,8 +33,8 @@ def _understood(arguments: list[str]) -> None:
     assert {word for word in arguments if word.startswith("--")} <= known
 
 
-def test_every_example_is_named_in_the_readme_of_the_folder() -> None:
-    named = set(re.findall(r"\]\(([^)/]+)\)", (DOCS / "README.md").read_text(encoding="utf-8")))
+def test_every_example_is_named_in_the_page_about_nodes() -> None:
+    named = set(re.findall(r"\]\(([^)/]+)\)", (DOCS / "nodes.md").read_text(encoding="utf-8")))
     examples = {"cloud-init.yaml", "slurm-prolog", "weightdock-node.service", "kubernetes.yaml"}
     assert examples <= named
     assert all((DOCS / name).is_file() for name in named)

@@ -1,0 +1,196 @@
+"""A node's cold fill beside s5cmd, rclone and boto3, which check nothing; warm starts; and one file from far away.
+
+``make bench/fill``, or ``PYTHONPATH=tests python bench/fill.py``. The server is rclone on loopback, over http and over
+https. Each contender begins with an empty folder. The far store is the same one behind tests/support/latency_proxy.py:
+20 ms each way and 30 MB/s for each connection.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from harness import Sample, compared, interleaved, run
+from results import BENCHMARKS, Table, machine, save
+from support.command import WEIGHTDOCK, environment
+from support.latency_proxy import LatencyProxy
+from support.local_ca import make_certificate
+from support.samples import PREFIX, TOY, UPLOADED, VERDICT, provenance, spec
+from support.servers import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server, rclone_server
+from support.toy import with_third_framework
+from weightdock.artifact import Digest
+from weightdock.store import manifest
+from weightdock.store.manifest import Entry
+from weightdock.store.r2 import R2Store
+from weightdock.verify import VerifiedFile
+
+_TOOLS = Path(sys.executable).parent
+_CASES = {"8 × 100 MB": (8, 100_000_000), "1 × 2 GB": (1, 2_000_000_000)}
+_ONE_WAY_SECONDS, _BYTES_PER_SECOND = 0.02, 30_000_000
+_CHECKS = {"weightdock": "sha256", "s5cmd": "nothing", "rclone": "nothing", "boto3": "nothing"}
+_BOTO3 = """\
+import sys, boto3
+from concurrent.futures import ThreadPoolExecutor
+bucket, prefix, folder, *names = sys.argv[1:]
+client = boto3.client("s3")
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(lambda name: client.download_file(bucket, prefix + name, folder + "/" + name), names))
+"""
+
+
+def put(server: Server, bucket: str, folder: Path, count: int, size: int) -> list[str]:
+    """Models of these sizes, with their manifest. Their names."""
+    store, entries = R2Store(server.settings(bucket)), {}
+    for number in range(count):
+        name, path, digest = f"model{number}", folder / f"model{number}", hashlib.sha256()
+        with path.open("wb") as stream:
+            for _ in range(0, size, 10_000_000):
+                piece = random.randbytes(10_000_000)
+                digest.update(piece)
+                stream.write(piece)
+        sha256 = Digest(digest.hexdigest())
+        entry = Entry(spec(name).model, "bin", size, sha256, provenance(name), UPLOADED, VERDICT)
+        store.put_file(VerifiedFile(entry.model, path, size, sha256), entry.key(PREFIX), lambda _: None)
+        entries[name] = entry
+        path.unlink()
+    manifest.publish(store, PREFIX, TOY, entries)
+    return list(entries)
+
+
+def package(folder: Path, names: list[str]) -> Path:
+    """Weightdock with a catalogue of these."""
+    home = with_third_framework(folder)
+    rows = "".join(f'[models.{name}]\ntask = "classify"\ndescription = "{name}"\n' for name in names)
+    (home / "weightdock/catalogue/toy/models.toml").write_text(f'extension = "bin"\n{rows}', encoding="utf-8")
+    return home
+
+
+def contenders(
+    url: str, server: Server, bucket: str, names: list[str], home: Path, folder: Path, trust: Mapping[str, str]
+) -> dict[str, Callable[[], Sample]]:
+    """Each as a command that fills an empty folder from ``url``."""
+    into, source = folder / "into", f"{bucket}/{PREFIX}/toy"
+    keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY, "AWS_REGION": "auto"}
+    given = environment(keys | dict(trust) | {"AWS_DEFAULT_REGION": "auto", "AWS_ENDPOINT_URL": url})
+    ours = environment(
+        Server("far", url).environment(bucket, WEIGHTDOCK_CACHE=str(into), PYTHONPATH=str(home)) | dict(trust)
+    )
+    remote = f":s3,provider=Other,env_auth=true,endpoint='{url}',no_check_bucket=true:{source}"
+    certificates = ["--ca-cert", trust["AWS_CA_BUNDLE"]] if trust else []
+    files = [f"{name}.bin" for name in names]
+    commands: dict[str, tuple[list[str | Path], Mapping[str, str]]] = {
+        "weightdock": ([WEIGHTDOCK, "fetch", "--framework", "toy", "--json"], ours),
+        "s5cmd": (
+            [
+                _TOOLS / "s5cmd",
+                "--endpoint-url",
+                url,
+                *(["--no-verify-ssl"] if trust else []),
+                "cp",
+                f"s3://{source}/*.bin",
+                f"{into}/",
+            ],
+            given,
+        ),
+        "rclone": ([_TOOLS / "rclone", "copy", "--include", "*.bin", *certificates, remote, into], given),
+        "boto3": ([sys.executable, "-c", _BOTO3, bucket, f"{PREFIX}/toy/", into, *files], given),
+    }
+
+    def emptied(command: list[str | Path], told: Mapping[str, str]) -> Sample:
+        shutil.rmtree(into, ignore_errors=True)
+        into.mkdir()
+        return run(command, told, folder)
+
+    return {name: partial(emptied, command, told) for name, (command, told) in commands.items()}
+
+
+def warm(given: Mapping[str, str], folder: Path, rounds: int) -> dict[str, list[Sample]]:
+    """What a start costs that finds everything in place."""
+    script = "import weightdock\nfor n in range(8): weightdock.resolve(f'toy/model{n}')"
+    commands: dict[str, list[str | Path]] = {
+        "python -c pass": [sys.executable, "-c", "pass"],
+        "weightdock.resolve × 8": [sys.executable, "-c", script],
+        "weightdock fetch": [WEIGHTDOCK, "fetch", "--framework", "toy", "--json"],
+    }
+    return interleaved(rounds, {name: partial(run, one, given, folder) for name, one in commands.items()})
+
+
+@contextmanager
+def _server(scheme: str, folder: Path) -> Iterator[tuple[Server, dict[str, str]]]:
+    """rclone, and what clients must be told to trust it."""
+    if scheme == "http":
+        with rclone_server() as server:
+            yield server, {}
+        return
+    certificate = make_certificate(folder)
+    trust = {"AWS_CA_BUNDLE": str(certificate.authority)}
+    os.environ.update(trust)
+    try:
+        with rclone_server(certificate) as server:
+            yield server, trust
+    finally:
+        del os.environ["AWS_CA_BUNDLE"]
+
+
+def main() -> None:
+    """Measure, and write docs/benchmarks/fill.json and the table of its page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--show", action="store_true", help="only print the table")
+    asked = parser.parse_args()
+    rows: list[tuple[str, ...]] = []
+    found: dict[str, object] = {"machine": machine()}
+    head: tuple[str, ...] = ()
+    for scheme in ("http", "https"):
+        for case, (count, size) in _CASES.items():
+            with tempfile.TemporaryDirectory() as temporary, _server(scheme, Path(temporary)) as (server, trust):
+                folder, bucket = Path(temporary), server.new_bucket()
+                names = put(server, bucket, folder, count, size)
+                home = package(folder / "package", names)
+                samples = interleaved(asked.rounds, contenders(server.url, server, bucket, names, home, folder, trust))
+                table = compared(samples, _CHECKS)
+                head = ("", *table.head[:-1])
+                rows += [(f"{case}, {scheme}", *row[:-1]) for row in table.rows]
+                found[f"{case}, {scheme}"] = {name: [asdict(one) for one in own] for name, own in samples.items()}
+                sys.stderr.write(table.markdown() + "\n")
+                if scheme == "http" and count == 8:
+                    cache = {"WEIGHTDOCK_CACHE": str(folder / "warm"), "PYTHONPATH": str(home)}
+                    given = environment(server.environment(bucket) | cache)
+                    run([WEIGHTDOCK, "fetch", "--framework", "toy"], given, folder)
+                    starts = warm(given, folder, 4 * asked.rounds)
+                    found["warm"] = {name: [asdict(one) for one in own] for name, own in starts.items()}
+                    bare = min(one.wall_seconds for one in starts["python -c pass"])
+                    for name, own in starts.items():
+                        best = min(one.wall_seconds for one in own)
+                        said = f"{1000 * best:.0f} ms, {1000 * (best - bare):.0f} over bare Python"
+                        rows.append(("warm start, 8 models", name, "receipts", said, "–", "–", "–", "–"))
+                if scheme == "http" and count == 1:
+                    with LatencyProxy(server.url, _ONE_WAY_SECONDS, _BYTES_PER_SECOND) as far:
+                        every = contenders(far.url, server, bucket, names, home, folder, trust)
+                        for name in ("weightdock", "s5cmd"):
+                            began = time.monotonic()
+                            every[name]()
+                            rate = size / (time.monotonic() - began)
+                            found[f"far, {name}"] = rate
+                            said = f"{rate / 1e6:.0f} MB/s, {rate / _BYTES_PER_SECOND:.1f} × one connection"
+                            rows.append((f"{case}, 20 ms away", name, _CHECKS[name], said, "–", "–", "–", "–"))
+    table = Table(head, rows)
+    sys.stdout.write(table.markdown() + "\n")
+    if not asked.show:
+        note = ", ".join(f"{name} {value}" for name, value in machine().items())
+        save("fill", found, BENCHMARKS / "README.md", table, note)
+
+
+if __name__ == "__main__":
+    main()
