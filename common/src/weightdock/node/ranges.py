@@ -7,10 +7,12 @@ on from, and memory is bounded by the number of buffers, whatever the sizes of f
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
@@ -23,6 +25,13 @@ RANGE_BYTES = 8 * 1024 * 1024
 CONNECTIONS = 16
 """At most so many requests are under way, and so many buffers full or filling: 128 MiB."""
 
+_AT_FIRST = 3
+_SLOW_SECONDS = 0.1
+"""A range that takes longer (less than 80 MB/s) shows that the way is narrow for one connection, and gets company.
+
+On a fast one, more threads would only wait for each other.
+"""
+
 
 class Ranges:
     """Threads and buffers of a run; a context manager."""
@@ -32,8 +41,10 @@ class Ranges:
         self._range_bytes = range_bytes
         self._pool = ThreadPoolExecutor(connections, thread_name_prefix="range")
         self._free: SimpleQueue[memoryview] = SimpleQueue()
-        for _ in range(connections):
-            self._free.put(memoryview(bytearray(range_bytes)))
+        self._more = connections
+        self._changing = Lock()
+        for _ in range(min(_AT_FIRST, connections)):
+            self._add_buffer()
 
     def __enter__(self) -> Self:
         return self
@@ -90,5 +101,14 @@ class Ranges:
             return None
 
     def _fill(self, found: StoredObject, start: int, piece: memoryview) -> memoryview:
+        began = time.monotonic()
         self._store.read_range(found, start, piece)
+        if time.monotonic() - began > _SLOW_SECONDS:
+            self._add_buffer()
         return piece
+
+    def _add_buffer(self) -> None:
+        with self._changing:
+            if self._more:
+                self._more -= 1
+                self._free.put(memoryview(bytearray(self._range_bytes)))
