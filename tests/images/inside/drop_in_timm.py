@@ -4,14 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import timm
 import torch
 
 import weightdock
 from weightdock.artifact import ModelId
 from weightdock.cache import Cache
+from weightdock.origins.timm import library
 from weightdock.verify import verify
 
+timm = library()  # beside this image's CPU build of torch a plain `import timm` needs help
 MODEL = ModelId.parse("timm/convnext_tiny")
 made = timm.create_model("convnext_tiny")
 cache = Cache(Path("/workspace/data/.cache/models"))
