@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from support import import_probe
-from support.command import run
+from support.command import WEIGHTDOCK, environment, run
+from weightdock import catalogue
+from weightdock.cache import Cache
+from weightdock.verify import verify
 
 
 def _tried(folder: Path, module: str, *arguments: str, code: int = 0) -> list[str]:
@@ -48,3 +52,51 @@ def test_help_imports_nothing_foreign(tmp_path: Path, arguments: list[str]) -> N
 @pytest.mark.parametrize("arguments", [["upload"], ["upload", "--dry-run"], ["fetch"]], ids=" ".join)
 def test_missing_credentials_are_named_without_importing_anything_foreign(tmp_path: Path, arguments: list[str]) -> None:
     assert _tried(tmp_path, "weightdock.cli", *arguments, code=2) == []
+
+
+def test_a_fetch_that_finds_everything_imports_nothing_foreign_and_needs_no_credentials(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    for spec in catalogue.select():
+        with cache.partial(spec.model) as folder:
+            (folder / "x").write_bytes(spec.model.name.encode())
+            cache.publish(verify(spec.model, folder / "x", []), spec.extension)
+    output = tmp_path / "tried.json"
+    command = [
+        sys.executable,
+        import_probe.__file__,
+        str(output),
+        "weightdock.cli",
+        "fetch",
+        "--json",
+        "--jitter",
+        "3600",
+    ]
+    ran = run([*probed, "fetch", "--json", "--jitter", "3600"], {"WEIGHTDOCK_CACHE": str(cache.root)}, cwd=tmp_path)
+    assert ran.code == 0, ran.stderr
+    assert {row["outcome"] for row in json.loads(ran.stdout)["results"]} == {"in the cache"}
+    assert json.loads(output.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("listed", "code", "said"),
+    [
+        ("timm/convnext_tiny # this one\n\nyolo11n*\n", 5, "toy"),
+        ("# nothing\n", 2, "error: <stdin> names no model"),
+        ("timm/convnext_tinny\n", 2, "error: unknown model 'timm/convnext_tinny'"),
+    ],
+)
+def test_names_come_from_a_file_or_from_stdin(tmp_path: Path, listed: str, code: int, said: str) -> None:
+    given = environment({"WEIGHTDOCK_CACHE": str(tmp_path / "cache"), "WEIGHTDOCK_OFFLINE": "1"})
+    command = [WEIGHTDOCK, "fetch", "--from", "-", "--json"]
+    ran = subprocess.run(command, input=listed, capture_output=True, text=True, check=False, env=given, cwd=tmp_path)
+    assert ran.returncode == code
+    if code == 5:
+        names = [row["model"] for row in json.loads(ran.stdout)["results"]]
+        assert names == [
+            "timm/convnext_tiny",
+            "ultralytics/yolo11n",
+            "ultralytics/yolo11n-seg",
+            "ultralytics/yolo11n-pose",
+        ]
+    else:
+        assert ran.stderr.startswith(said)

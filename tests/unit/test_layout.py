@@ -1,0 +1,58 @@
+"""A cached file in the place where its framework looks for it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from support.samples import content, files, spec, verified
+from weightdock.errors import ConfigurationError
+from weightdock.node.layout import Layout, place
+
+
+@pytest.mark.parametrize(
+    ("layout", "asset", "where"),
+    [
+        (Layout.ULTRALYTICS, "", "alpha.bin"),
+        (Layout.ULTRALYTICS, "alpha-v2.bin", "alpha-v2.bin"),
+        (Layout.HUB, "", "hub/checkpoints/alpha.bin"),
+        (Layout.HUB, "alpha.in1k", "hub/checkpoints/alpha.bin"),
+    ],
+)
+def test_a_file_is_linked_to_where_it_is_looked_for(tmp_path: Path, layout: Layout, asset: str, where: str) -> None:
+    file, root = verified(tmp_path / "cached"), tmp_path / "job"
+    path = place(file, layout, root, spec(asset=asset))
+    assert path == root / where
+    assert path.samefile(file.path)
+    assert place(file, layout, root, spec(asset=asset)) == path
+    assert files(root) == {where}
+
+
+def test_where_there_are_no_links_it_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuses)
+    file = verified(tmp_path / "cached")
+    path = place(file, Layout.ULTRALYTICS, tmp_path / "job", spec())
+    assert (path.read_bytes(), path.samefile(file.path)) == (content("alpha"), False)
+    assert files(tmp_path / "job") == {"alpha.bin"}
+
+
+def test_an_older_file_of_that_name_is_replaced_and_the_cache_is_not_written_through_it(tmp_path: Path) -> None:
+    first = verified(tmp_path / "first")
+    path = place(first, Layout.ULTRALYTICS, tmp_path, spec())
+    second = verified(tmp_path / "second", weights=b"newer")
+    assert place(replace(second), Layout.ULTRALYTICS, tmp_path, spec()) == path
+    assert (path.read_bytes(), first.path.read_bytes()) == (b"newer", content("alpha"))
+
+
+def test_a_place_that_cannot_be_written_is_exit_2(tmp_path: Path) -> None:
+    (tmp_path / "job").write_text("a file")
+    with pytest.raises(ConfigurationError) as refused:
+        place(verified(tmp_path / "cached"), Layout.ULTRALYTICS, tmp_path / "job", spec())
+    assert refused.value.what == f"{tmp_path}/job/alpha.bin cannot be written"

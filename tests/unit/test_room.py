@@ -1,0 +1,136 @@
+"""Room in the cache: what goes first, what stays whatever comes, and what is refused before it begins."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.samples import TOY, digest, files
+from weightdock.artifact import ModelId
+from weightdock.cache import Cache
+from weightdock.cache.room import Room
+from weightdock.errors import StoreError
+from weightdock.verify import VerifiedFile, verify
+
+NAMES = ("oldest", "older", "newest")
+SIZE = 1000
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    """Three models of a thousand bytes, last used in their order."""
+    cache = Cache(tmp_path / "cache")
+    for age, name in enumerate(NAMES):
+        model = ModelId(TOY, name)
+        with cache.partial(model) as folder:
+            (folder / "x").write_bytes(name.encode().ljust(SIZE))
+            file = cache.publish(verify(model, folder / "x", []), "bin")
+        os.utime(cache.receipt(file.path), (1000 + age, 1000 + age))
+    return cache
+
+
+def _file(cache: Cache, name: str) -> VerifiedFile:
+    found = cache.find(ModelId(TOY, name), "bin")
+    assert found
+    return found
+
+
+def _left(cache: Cache) -> list[str]:
+    left = [name for name in NAMES if cache.path(ModelId(TOY, name), "bin").exists()]
+    receipts = {f".receipts/toy/{name}.bin.json" for name in left}
+    assert files(cache.root) == {f"toy/{name}.bin" for name in left} | receipts
+    return left
+
+
+def test_what_was_used_longest_ago_goes_first_and_no_more_than_has_to(cache: Cache) -> None:
+    Room(cache, cap_bytes=3500).make(SIZE, set())
+    assert _left(cache) == ["older", "newest"]
+
+
+def test_a_use_counts_and_not_when_a_file_was_made(cache: Cache) -> None:
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from weightdock.cache import Cache; from weightdock.artifact import ModelId\n"
+        "cache = Cache(Path(sys.argv[1])); cache.used(cache.find(ModelId.parse('toy/oldest'), 'bin'))"
+    )
+    subprocess.run([sys.executable, "-c", script, str(cache.root)], check=True)  # and it ends, so nobody uses it now
+    Room(cache, cap_bytes=3500).make(SIZE, set())
+    assert _left(cache) == ["oldest", "newest"]
+
+
+def test_without_a_cap_nothing_goes(cache: Cache) -> None:
+    Room(cache).make(SIZE, set())
+    assert _left(cache) == list(NAMES)
+
+
+def test_what_a_living_process_resolved_stays_until_it_ends(cache: Cache) -> None:
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from weightdock.cache import Cache; from weightdock.artifact import ModelId\n"
+        "cache = Cache(Path(sys.argv[1])); cache.used(cache.find(ModelId.parse('toy/oldest'), 'bin'))\n"
+        "print('used', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script, str(cache.root)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as user:
+        assert user.stdout
+        assert user.stdout.readline() == "used\n"
+        os.utime(cache.receipt(_file(cache, "oldest").path), (1, 1))
+        Room(cache, cap_bytes=3500).make(SIZE, set())
+        assert _left(cache) == ["oldest", "newest"]
+        user.communicate()
+    Room(cache, cap_bytes=2500).make(SIZE, set())
+    assert _left(cache) == ["newest"]
+
+
+@pytest.mark.parametrize("glob", ["toy/oldest", "old*", "toy/old*"])
+def test_what_is_pinned_stays(cache: Cache, glob: str) -> None:
+    Room(cache, cap_bytes=3500, pinned=(glob,)).make(SIZE, set())
+    assert "oldest" in _left(cache)
+
+
+def test_what_is_linked_elsewhere_stays_as_removing_it_would_free_nothing(cache: Cache, tmp_path: Path) -> None:
+    os.link(_file(cache, "oldest").path, tmp_path / "linked")
+    Room(cache, cap_bytes=3500).make(SIZE, set())
+    assert _left(cache) == ["oldest", "newest"]
+
+
+def test_what_is_asked_for_in_this_run_stays(cache: Cache) -> None:
+    Room(cache, cap_bytes=3500).make(SIZE, {_file(cache, "oldest").path})
+    assert _left(cache) == ["oldest", "newest"]
+
+
+def test_where_evicting_would_not_help_nothing_is_evicted(cache: Cache) -> None:
+    with pytest.raises(StoreError) as refused:
+        Room(cache, cap_bytes=3000, pinned=("newest",)).make(2500, set())
+    assert refused.value.what == f"the cache {cache.root} has no room under its cap"
+    assert _left(cache) == list(NAMES)
+
+
+def test_a_disk_without_room_is_told_before_anything_is_written(cache: Cache) -> None:
+    with pytest.raises(StoreError) as refused:
+        Room(cache).make(10**18, set())
+    assert refused.value.what == f"the disk of {cache.root} has no room"
+    assert "1000000000000.0 MB are to come" in refused.value.cause
+
+
+def test_room_is_asked_of_the_disk_that_a_cache_is_going_to_be_on(tmp_path: Path) -> None:
+    Room(Cache(tmp_path / "not" / "there" / "yet")).make(1, set())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_downloads_that_died_long_ago_are_swept_and_young_ones_are_kept(cache: Cache) -> None:
+    for name, age in (("dead", 25 * 3600), ("young", 60)):
+        folder = cache.root / ".partial" / name
+        folder.mkdir()
+        half = folder / digest(b"x").hex
+        half.write_bytes(b"half")
+        then = half.stat().st_mtime - age
+        for path in (half, folder):
+            os.utime(path, (then, then))
+    cache.sweep()
+    assert [path.name for path in (cache.root / ".partial").iterdir()] == ["young"]
+    assert [path.parent.name for path in cache.leftovers(digest(b"x"))] == ["young"]
