@@ -61,16 +61,7 @@ def test_a_fetch_that_finds_everything_imports_nothing_foreign_and_needs_no_cred
             (folder / "x").write_bytes(spec.model.name.encode())
             cache.publish(verify(spec.model, folder / "x", []), spec.extension)
     output = tmp_path / "tried.json"
-    command = [
-        sys.executable,
-        import_probe.__file__,
-        str(output),
-        "weightdock.cli",
-        "fetch",
-        "--json",
-        "--jitter",
-        "3600",
-    ]
+    probed = [sys.executable, str(import_probe.__file__), str(output), "weightdock.cli"]
     ran = run([*probed, "fetch", "--json", "--jitter", "3600"], {"WEIGHTDOCK_CACHE": str(cache.root)}, cwd=tmp_path)
     assert ran.code == 0, ran.stderr
     assert {row["outcome"] for row in json.loads(ran.stdout)["results"]} == {"in the cache"}
@@ -87,7 +78,7 @@ def test_a_fetch_that_finds_everything_imports_nothing_foreign_and_needs_no_cred
 )
 def test_names_come_from_a_file_or_from_stdin(tmp_path: Path, listed: str, code: int, said: str) -> None:
     given = environment({"WEIGHTDOCK_CACHE": str(tmp_path / "cache"), "WEIGHTDOCK_OFFLINE": "1"})
-    command = [WEIGHTDOCK, "fetch", "--from", "-", "--json"]
+    command = [str(WEIGHTDOCK), "fetch", "--from", "-", "--json"]
     ran = subprocess.run(command, input=listed, capture_output=True, text=True, check=False, env=given, cwd=tmp_path)
     assert ran.returncode == code
     if code == 5:
