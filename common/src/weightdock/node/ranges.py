@@ -19,14 +19,14 @@ from typing import Self
 from weightdock.artifact import ObjectKey
 from weightdock.store import ObjectStore, StoredObject
 
-RANGE_BYTES = 8 * 1024 * 1024
-"""Of one request: at 30 MB/s and 20 ms each way, waiting is an eighth of its time."""
+RANGE_BYTES = 16 * 1024 * 1024
+"""Of one request: at 30 MB/s and 20 ms each way, waiting is a fifteenth of its time."""
 
-CONNECTIONS = 16
-"""At most so many requests are under way, and so many buffers full or filling: 128 MiB."""
+CONNECTIONS = 11
+"""At most so many requests are under way, and so many buffers full or filling: 176 MiB."""
 
-_AT_FIRST = 3
-_SLOW_SECONDS = 0.1
+_AT_FIRST = 4
+_SLOW_SECONDS = 0.2
 """A range that takes longer (less than 80 MB/s) shows that the way is narrow for one connection, and gets company.
 
 On a fast one, more threads would only wait for each other.
