@@ -94,6 +94,8 @@ def environment(settings: Settings) -> tuple[Variable, ...]:
         Variable("WEIGHTDOCK_PREFIX", settings.prefix),
         Variable("WEIGHTDOCK_GITHUB_URL", settings.github_url),
         Variable("HF_ENDPOINT", settings.hf_endpoint),
+        Variable("WEIGHTDOCK_CACHE_BYTES", str(settings.cache_bytes or "")),
+        Variable("WEIGHTDOCK_PINNED", ",".join(settings.pinned)),
         *(Variable(name, value) for name, value in settings.licences.variables().items()),
     )
     return tuple(variable for variable in given if variable.value)
