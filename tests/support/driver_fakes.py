@@ -89,6 +89,7 @@ class FakeEngine:
     plays: dict[str, Play]
     sizes: dict[str, int] = field(default_factory=dict)
     refuses_removal: bool = False
+    abandoned: tuple[str, ...] = ()
     record: list[str] = field(default_factory=list)
     specs: list[RunSpec] = field(default_factory=list)
 
@@ -112,6 +113,10 @@ class FakeEngine:
             made.ended.set()
             if self.refuses_removal:
                 raise EngineError(f"{spec.name} stays", cause="the test says so", next="docker rm")
+
+    def remove_abandoned(self) -> tuple[str, ...]:
+        self.record.append("remove abandoned")
+        return self.abandoned
 
     def image_bytes(self, reference: str) -> int:
         return self.sizes[reference]

@@ -154,6 +154,11 @@ class Variables:
             ) from error
 
 
+def given() -> Variables:
+    """What the environment and ``.env`` say, by name: for the driver, which hands some of it on to containers."""
+    return Variables(os.environ, Path(".env"))
+
+
 def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
     """``environ`` less everything that opens a bucket: what a child that loads foreign files may see."""
     return {name: value for name, value in environ.items() if not name.startswith("AWS_")}

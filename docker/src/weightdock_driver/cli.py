@@ -4,53 +4,21 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
 from weightdock import catalogue, report
-from weightdock.artifact import Framework
 from weightdock.errors import ConfigurationError, EngineError, ExitCode, WeightdockError
 from weightdock.report import RunReport
-from weightdock_driver import __version__, env_files, host, images, jobs
-from weightdock_driver.jobs import Job, Request
+from weightdock_driver import __version__, env_files, host, images, jobs, options
+from weightdock_driver.jobs import Job
+from weightdock_driver.options import PROGRAM, tell
 from weightdock_driver.signals import Stopped
+from weightdock_driver.swarm_cli import swarm
 
 _log = logging.getLogger("weightdock_driver")
-_PROGRAM = "weightdock-driver"
-
-_framework = click.option(
-    "--framework", "frameworks", multiple=True, metavar="NAME", help="Only this framework; may be given again."
-)
-_model = click.option(
-    "--model", "models", multiple=True, metavar="NAME", help="Only this model; a glob such as 'yolo11*' names several."
-)
-
-
-def _cache(default: str | None, shown: str | bool = True) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    return click.option(
-        "--cache",
-        default=default,
-        show_default=shown,
-        metavar="VOLUME_OR_DIR",
-        help="Where files are kept: a volume's name, or a folder of the engine's host by its full path.",
-    )
-
-
-_network = click.option("--network", metavar="NAME", help="The containers' network: host, or a compose network's name.")
-_tag = click.option("--tag", default=images.LATEST, show_default=True, help="Which build of the images.")
-_json = click.option("--json", "as_json", is_flag=True, help="Write the report as one JSON line on stdout.")
-_save = click.option(
-    "--save",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Also keep the report as JSON: what `weightdock status --html … --run FILE` charts.",
-)
-
-
-def _examples(*lines: str) -> str:
-    return "\b\nExamples:\n" + "\n".join(f"  {_PROGRAM} {line}" for line in lines)
 
 
 @click.group(
@@ -59,7 +27,7 @@ def _examples(*lines: str) -> str:
     epilog="Exit codes: 0 done, 1 some models failed, 2 usage or configuration, 3 origin, 4 integrity or safety, "
     "5 store, 6 engine; the worst of a run wins.",
 )
-@click.version_option(__version__, prog_name=_PROGRAM)
+@click.version_option(__version__, prog_name=PROGRAM)
 @click.option("--log-level", type=click.Choice(["info", "debug"]), default="info", help="debug shows tracebacks.")
 @click.option(
     "--env-file",
@@ -79,18 +47,22 @@ def cli(context: click.Context, log_level: str, files: tuple[Path, ...]) -> None
 
 
 @cli.command(
-    epilog=_examples("upload --dry-run", "upload --framework timm", "upload --model 'yolo11*' --json"),
+    epilog=options.examples("upload --dry-run", "upload --framework timm", "upload --model 'yolo11*' --json"),
 )
-@_framework
-@_model
+@options.framework
+@options.model
 @click.option("--dry-run", is_flag=True, help="Show what would be uploaded, and stop.")
 @click.option("--check", is_flag=True, help="With --dry-run: exit 1 when there is something to do.")
 @click.option("--force", is_flag=True, help="Replace the one model that --model names, if it is still what was seen.")
-@_cache(jobs.CACHE_VOLUME)
-@_network
-@_tag
-@_json
-@_save
+@options.cache(jobs.CACHE_VOLUME)
+@options.network
+@options.tag
+@options.parallel
+@options.timeout
+@options.keep
+@options.as_json
+@options.save
+@options.quiet
 @click.pass_obj
 def upload(
     files: Sequence[Path],
@@ -102,31 +74,39 @@ def upload(
     cache: str,
     network: str | None,
     tag: str,
+    parallel: int | None,
+    timeout: float | None,
+    keep: bool,
     as_json: bool,
     save: Path | None,
+    quiet: bool,
 ) -> int:
     """Put every registered model that is missing into the store: a container per framework, side by side."""
     given = env_files.load(files)
     flags = [flag for flag, wanted in (("--dry-run", dry_run), ("--force", force)) if wanted]
-    work = jobs.upload(_request(frameworks, models, cache, network, tag), given, jobs.new_run(), flags)
-    _tell(jobs.announcement(work, given, "plan (nothing will be changed)" if dry_run else "upload"))
-    merged = _run(work)
+    request = options.request(frameworks, models, cache, network, tag)
+    work = jobs.upload(request, given, jobs.new_run(keep), flags)
+    tell(jobs.announcement(work, given, "plan (nothing will be changed)" if dry_run else "upload"), quiet)
+    merged = _run(work, quiet, timeout, parallel)
     worst = _show(merged, as_json, report.plan_table(merged) if dry_run else report.table(merged), save)
     return max(worst, ExitCode.SOME_FAILED if check and merged.has_work else ExitCode.DONE)
 
 
 @cli.command(
-    epilog=_examples(
+    epilog=options.examples(
         "bootstrap", "bootstrap --cache /workspace/data/.cache/models", "bootstrap --model timm/convnext_tiny"
     )
 )
-@_framework
-@_model
-@_cache(None, "WEIGHTDOCK_CACHE, else /workspace/data/.cache/models, of this machine")
-@_network
-@_tag
-@_json
-@_save
+@options.framework
+@options.model
+@options.cache(None, "WEIGHTDOCK_CACHE, else /workspace/data/.cache/models, of this machine")
+@options.network
+@options.tag
+@options.timeout
+@options.keep
+@options.as_json
+@options.save
+@options.quiet
 @click.pass_obj
 def bootstrap(
     files: Sequence[Path],
@@ -135,23 +115,26 @@ def bootstrap(
     cache: str | None,
     network: str | None,
     tag: str,
+    timeout: float | None,
+    keep: bool,
     as_json: bool,
     save: Path | None,
+    quiet: bool,
 ) -> int:
     """Fill this node's cache from the store, each file checked while it streams."""
     given = env_files.load(files)
     kept = cache or str(given.cache.absolute())
-    work = jobs.bootstrap(_request(frameworks, models, kept, network, tag), given, jobs.new_run())
+    work = jobs.bootstrap(options.request(frameworks, models, kept, network, tag), given, jobs.new_run(keep))
     if cache is None:
         host.have_folder(given.cache)
-    _tell(jobs.announcement(work, given, "bootstrap") + f"\n  gpus      {host.gpus()}")
-    merged = _run(work)
+    tell(jobs.announcement(work, given, "bootstrap") + f"\n  gpus      {host.gpus()}", quiet)
+    merged = _run(work, quiet, timeout)
     return _show(merged, as_json, report.table(merged), save)
 
 
-@cli.command("images", epilog=_examples("images", "images --sizes"))
+@cli.command("images", epilog=options.examples("images", "images --sizes"))
 @click.option("--sizes", is_flag=True, help="Each image's size beside its limit; exit 1 when one is larger.")
-@_tag
+@options.tag
 def list_images(sizes: bool, tag: str) -> int:
     """List the images that the driver runs."""
     ours = images.registry(catalogue.frameworks())
@@ -166,19 +149,21 @@ def list_images(sizes: bool, tag: str) -> int:
     return ExitCode.SOME_FAILED if any(one.too_large for one in measured) else ExitCode.DONE
 
 
-def _request(frameworks: Sequence[str], models: Sequence[str], cache: str, network: str | None, tag: str) -> Request:
-    return Request(tuple(map(Framework, dict.fromkeys(frameworks))), tuple(models), cache, network, tag)
+cli.add_command(swarm)
 
 
-def _run(work: Sequence[Job]) -> RunReport:
+def _run(work: Sequence[Job], quiet: bool, timeout: float | None, parallel: int | None = None) -> RunReport:
     # Imported once the request is known to be good: the SDK and rich take a third of a second.
     from weightdock_driver import display, run, verdict
     from weightdock_driver.engine import Engine
 
     with Engine() as engine:
-        ended = run.run(engine, work, display.for_stderr(sys.stderr))
+        for name in engine.remove_abandoned():
+            tell(f"removed {name}: its driver was killed", quiet)
+        ended = run.run(engine, work, display.for_stderr(sys.stderr, quiet=quiet), run.Limits(parallel, timeout))
     for job, end in zip(work, ended, strict=True):
-        _tell(verdict.last_words(job, end))
+        tell(verdict.last_words(job, end))
+        tell(f"kept {job.spec.name}: docker logs {job.spec.name}" if job.spec.run.keep else "")
     return report.merge(verdict.report_of(job, end) for job, end in zip(work, ended, strict=True))
 
 
@@ -195,35 +180,30 @@ def _show(merged: RunReport, as_json: bool, table: str, save: Path | None) -> in
     return merged.exit_code
 
 
-def _tell(text: str) -> None:
-    if text:
-        click.echo(text, err=True)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command, and turn every error into a message and an exit code (128 and its number after a signal)."""
     logging.basicConfig(format="%(name)s: %(message)s")
     try:
-        return int(cli.main(arguments, prog_name=_PROGRAM, standalone_mode=False) or ExitCode.DONE)
+        return int(cli.main(arguments, prog_name=PROGRAM, standalone_mode=False) or ExitCode.DONE)
     except Stopped as stopped:
-        _tell(str(stopped))
+        tell(str(stopped))
         return stopped.exit_code
     except WeightdockError as error:
         for one in (*_before(error), error):
-            _tell(str(one))
+            tell(str(one))
         return error.exit_code
     except click.ClickException as error:
-        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else _PROGRAM
-        _tell(f"error: {error.format_message()}\ncause: the command line\nnext: {command} --help")
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else PROGRAM
+        tell(f"error: {error.format_message()}\ncause: the command line\nnext: {command} --help")
         return ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):  # before or after the containers; while there are any, see signals
-        _tell("stopped; no container is left running")
+        tell("stopped; no container is left running")
         return 130
     except Exception as error:  # noqa: BLE001  # the last line of defence: a message, never a traceback
         _log.debug("the traceback:", exc_info=True)
-        _tell(
-            f"error: something that {_PROGRAM} did not expect\ncause: {type(error).__name__}: {error}\n"
-            f"next: run again with `{_PROGRAM} --log-level debug …`, and report what it shows"
+        tell(
+            f"error: something that {PROGRAM} did not expect\ncause: {type(error).__name__}: {error}\n"
+            f"next: run again with `{PROGRAM} --log-level debug …`, and report what it shows"
         )
         return ExitCode.SOME_FAILED
 

@@ -44,10 +44,33 @@ class Display(Protocol):
         """A line between the progress."""
 
 
-def for_stderr(stream: TextIO, clock: Callable[[], float] = time.monotonic) -> Display:
-    """Bars on a terminal that can move its cursor, else heartbeats."""
+def for_stderr(stream: TextIO, clock: Callable[[], float] = time.monotonic, *, quiet: bool = False) -> Display:
+    """Bars on a terminal that can move its cursor, else heartbeats; nothing when ``quiet``. Rich heeds NO_COLOR."""
+    if quiet:
+        return Quiet()
     console = Console(file=stream)
     return Bars(console, clock) if console.is_terminal and not console.is_dumb_terminal else Heartbeat(stream, clock)
+
+
+class Quiet:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def event(self, event: Event) -> None:
+        """Let it pass."""
+
+    def tick(self, running: Sequence[str]) -> None:
+        """Let it pass."""
+
+    def say(self, text: str) -> None:
+        """Let it pass."""
 
 
 class Heartbeat:

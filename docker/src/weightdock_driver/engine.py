@@ -1,22 +1,32 @@
-"""The container engine, and the only module that imports its SDK: every call's failure leaves as an EngineError."""
+"""The container engine. Every call's failure leaves as an error of ours: see :mod:`weightdock_driver.engine_errors`."""
 
 from __future__ import annotations
 
+import ipaddress
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import PurePosixPath
 from types import TracebackType
-from typing import Self
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 import docker
+from docker.context import ContextAPI
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container as SdkContainer
+from docker.utils import kwargs_from_env
 
-from weightdock.errors import ConfigurationError, EngineError, WeightdockError
-from weightdock_driver.run_spec import RunSpec, sdk_arguments
+from weightdock.errors import ConfigurationError, EngineError
+from weightdock_driver import leftovers
+from weightdock_driver.engine_errors import refused, unreachable
+from weightdock_driver.run_spec import DRIVER_LABEL, KEEP_LABEL, Mount, RunSpec, sdk_arguments
 from weightdock_driver.verdict import Exit
 
 _log = logging.getLogger("weightdock_driver")
+
+Kind = Literal["service", "secret", "config"]
+"""What a run makes on a Swarm."""
 
 
 class Engine:
@@ -24,11 +34,13 @@ class Engine:
 
     def __init__(self) -> None:
         """Connect and agree on an API version. Raises EngineError when no engine answers."""
+        self._asked = _asked()
         try:
-            self._client = docker.from_env()
+            # ssh:// by the ssh command, as the docker CLI does it: the user's ~/.ssh/config, agent and known hosts.
+            self._client = docker.from_env(use_ssh_client=True)
             _log.debug("engine %s, API %s", self._client.api.base_url, self._client.api.api_version)
         except (DockerException, OSError, ValueError) as error:
-            raise _unreachable(error) from error
+            raise unreachable(error, self._asked) from error
 
     def __enter__(self) -> Self:
         return self
@@ -41,18 +53,50 @@ class Engine:
     @contextmanager
     def container(self, spec: RunSpec) -> Iterator[Container]:
         """A container made of ``spec``, not yet started; removed at the end of the ``with``, running or not."""
+        for mount in spec.mounts:
+            check_mount(mount, self._asked)
         try:
             with _told(f"make {spec.name}", spec.image):
                 made = self._client.containers.create(**sdk_arguments(spec))
             yield Container(made, spec)
         finally:
-            # By its name, because a call that failed or timed out may have made it all the same.
-            self._remove(spec.name)
+            if not spec.run.keep:
+                # By its name, because a call that failed or timed out may have made it all the same.
+                self._remove(spec.name)
+
+    def remove_abandoned(self) -> tuple[str, ...]:
+        """Remove the containers of drivers of this host that were killed; gives their names."""
+        with _told("list our containers"):
+            found = self._client.api.containers(all=True, filters={"label": DRIVER_LABEL})
+        names = tuple(
+            one["Names"][0].removeprefix("/")
+            for one in found
+            if leftovers.is_abandoned(one["Labels"][DRIVER_LABEL]) and KEEP_LABEL not in one["Labels"]
+        )
+        for name in names:
+            self._remove(name)
+        return names
 
     def image_bytes(self, reference: str) -> int:
         """The size of an image, as ``docker image inspect`` gives it. Raises EngineError where there is none."""
         with _told(f"look at {reference}", reference):
             return int(self._client.images.get(reference).attrs["Size"])
+
+    def fixed_image(self, reference: str) -> str:
+        """The image by a name that means these bytes and no others, for other nodes to run.
+
+        That is its digest in the registry that it was pushed to, or else its id, which a node has or refuses: a node
+        that asked a public registry for the bare name would run, with our keys, what somebody else put there.
+        """
+        with _told(f"look at {reference}", reference):
+            found = self._client.images.get(reference)
+        with_host = (one for one in found.attrs.get("RepoDigests") or [] if _has_host(one))
+        return next(with_host, str(found.id))
+
+    @property
+    def swarm(self) -> Swarm:
+        """What this engine is asked as a manager of a Swarm."""
+        return Swarm(self._client.api)
 
     def _remove(self, name: str) -> None:
         with _told(f"remove {name}", next=f"docker rm --force --volumes {name}"):
@@ -65,6 +109,52 @@ class Engine:
             except APIError as error:
                 if error.status_code != 409:  # 409: somebody else is removing it now
                     raise
+
+
+class Swarm:
+    """The Swarm's part of the engine's API. Calls raise EngineError; an engine that is no manager says so."""
+
+    def __init__(self, api: Any) -> None:
+        self._api = api  # Any, because half of its methods have no types
+
+    def make_service(self, arguments: Mapping[str, Any], image: str) -> None:
+        """A service; ``arguments`` are those of :func:`weightdock_driver.swarm_spec.arguments`."""
+        with _told(f"make the service {arguments['name']}", image):
+            self._api.create_service(**arguments)
+
+    def store(self, kind: Kind, name: str, content: bytes, labels: Mapping[str, str]) -> str:
+        """A secret or a config; gives its id."""
+        with _told(f"store the {kind} {name}"):
+            return str(getattr(self._api, f"create_{kind}")(name, content, labels=dict(labels))["ID"])
+
+    def labelled(self, kind: Kind, label: str) -> dict[str, str]:
+        """Names and what ``label`` says, of those that have it."""
+        with _told(f"list every {kind}"):
+            found = getattr(self._api, f"{kind}s")(filters={"label": label})
+        return {one["Spec"]["Name"]: one["Spec"]["Labels"][label] for one in found}
+
+    def remove(self, kind: Kind, name: str) -> None:
+        """Remove what may be there."""
+        with _told(f"remove the {kind} {name}", next=f"docker {kind} rm {name}"), suppress(NotFound):
+            getattr(self._api, f"remove_{kind}")(name)
+            _log.debug("removed the %s %s", kind, name)
+
+    def tasks(self, service: str) -> list[dict[str, Any]]:
+        """The service's tasks, old ones included; none when there is no such service."""
+        with _told(f"look at the tasks of {service}"):
+            return list(self._api.tasks({"service": service}))
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """All nodes."""
+        with _told("list the nodes"):
+            return list(self._api.nodes())
+
+    def log(self, service: str, follow: bool = False, since: int = 0) -> Iterator[bytes]:
+        """Frames of what the service's tasks print; see :mod:`weightdock_driver.swarm_logs`."""
+        with _told(f"read the log of {service}"):
+            yield from self._api.service_logs(
+                service, details=True, follow=follow, stdout=True, stderr=True, is_tty=False, since=since
+            )
 
 
 class Container:
@@ -103,6 +193,53 @@ class Container:
             _log.debug("%s took no SIGTERM: %s", self.name, error)
 
 
+def check_mount(mount: Mount, engine: str) -> None:
+    """Refuse a folder that cannot be meant: another machine's engine (``engine`` is its address) has its own files."""
+    if not mount.is_folder or not _is_elsewhere(engine):
+        return
+    if mount.of_this_machine:
+        raise ConfigurationError(
+            f"{mount.source} cannot be given to the containers",
+            cause=f"it is a file of this machine, and the engine is another's: {engine}",
+            next="unset SSL_CERT_FILE, REQUESTS_CA_BUNDLE and AWS_CA_BUNDLE, or run this command there",
+        )
+    if not PurePosixPath(mount.source).is_absolute():
+        raise ConfigurationError(
+            f"{mount.source} cannot be the cache's folder",
+            cause=f"it is a Windows path, and the engine is another machine's: {engine}",
+            next="give the folder's path on that machine, or a volume's name",
+        )
+
+
+def _has_host(reference: str) -> bool:
+    """``registry:5000/weightdock/node@sha256:…`` has one; without, a name is Docker Hub's."""
+    first, slash, _ = reference.partition("/")
+    return bool(slash) and (first == "localhost" or "." in first or ":" in first)
+
+
+def _is_elsewhere(engine: str) -> bool:
+    parts = urlsplit(engine)
+    if parts.scheme == "ssh":
+        return True
+    try:
+        return parts.scheme in ("tcp", "http", "https") and not ipaddress.ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return parts.hostname != "localhost"
+
+
+def _asked() -> str:
+    """The address that the SDK takes: DOCKER_HOST, else of the context, else this machine's own."""
+    given = kwargs_from_env().get("base_url") or ContextAPI.kwargs_from_context().get("base_url")
+    if given is None:
+        # The SDK would take this machine's engine: the work would run somewhere else unnoticed.
+        raise EngineError(
+            "the chosen docker context does not exist",
+            cause="DOCKER_CONTEXT, or currentContext in docker's config.json, names none that docker has",
+            next="`docker context ls` lists those that exist; `docker context use default` is this machine's engine",
+        )
+    return str(given)
+
+
 @contextmanager
 def _told(doing: str, image: str = "", next: str = "") -> Iterator[None]:
     """Turn what the SDK raises while ``doing`` into an error that says what helps."""
@@ -111,7 +248,7 @@ def _told(doing: str, image: str = "", next: str = "") -> Iterator[None]:
     except ImageNotFound as error:
         raise EngineError(f"no image {image}", cause=_explanation(error), next="make images") from error
     except APIError as error:
-        raise _refused(doing, _explanation(error), next) from error
+        raise refused(doing, _explanation(error), image, next) from error
     except (DockerException, OSError) as error:
         raise EngineError(
             f"lost the container engine: could not {doing}",
@@ -120,50 +257,5 @@ def _told(doing: str, image: str = "", next: str = "") -> Iterator[None]:
         ) from error
 
 
-def _refused(doing: str, explanation: str, next: str) -> WeightdockError:
-    said = explanation.lower()
-    if "bind source path does not exist" in said:
-        return ConfigurationError(
-            "the cache's folder is not there", cause=explanation, next="make it on the engine's host, or name another"
-        )
-    if "network" in said and "not found" in said:
-        return EngineError(
-            "no such network", cause=explanation, next="`docker network ls` lists those that exist: --network NAME"
-        )
-    return EngineError(
-        f"the container engine would not {doing}",
-        cause=explanation,
-        next=next or "`docker info` and the engine's log say more (journalctl -u docker)",
-    )
-
-
 def _explanation(error: APIError) -> str:
     return str(error.explanation or error).strip()
-
-
-def _unreachable(error: Exception) -> EngineError:
-    """Why there is no engine: the SDK wraps the reason several times, and only the innermost one tells."""
-    reasons = list(_chain(error))
-    if any(isinstance(reason, PermissionError) for reason in reasons):
-        return EngineError(
-            "no right to the container engine",
-            cause="its socket may be opened by root and by the group docker only",
-            next='sudo usermod -aG docker "$USER", then log in again; or run this command with sudo',
-        )
-    innermost = next((reason for reason in reasons if isinstance(reason, OSError) and reason.strerror), error)
-    return EngineError(
-        "no container engine answers",
-        cause=f"{getattr(innermost, 'strerror', None) or innermost} "
-        "(asked: DOCKER_HOST, else the docker context, else this machine's socket)",
-        next="`make engine` starts one, or installs it first (as root: sudo docker/engine)",
-    )
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        # urllib3 and requests hand the reason on as an argument, the rest as cause or context.
-        for argument in error.args:
-            if isinstance(argument, BaseException):
-                yield from _chain(argument)
-        error = error.__cause__ or error.__context__

@@ -1,24 +1,55 @@
-"""Settings from files that a command names, for stores that are not the one of this machine's environment."""
+"""Settings, proxies and a CA bundle, from the environment and ``.env`` or from the files that a command names."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from weightdock import env_file, settings
-from weightdock.settings import Settings
+from weightdock.errors import ConfigurationError
+from weightdock.settings import Settings, Variables
+from weightdock_driver.run_spec import Variable
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+_BUNDLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")
 
 
-def load(files: Sequence[Path]) -> Settings:
-    """The settings of ``files``, a later one over an earlier; of the environment and ``.env`` when there are none.
+@dataclass(frozen=True)
+class Given:
+    """What the containers are told: ``settings``, ``proxies`` as they are set here, and a CA bundle's file, if any."""
+
+    settings: Settings
+    proxies: tuple[Variable, ...] = ()
+    authorities: Path | None = None
+
+
+def load(files: Sequence[Path]) -> Given:
+    """What ``files`` say, a later one over an earlier; what the environment and ``.env`` say when there are none.
 
     Files replace both entirely: a demo that took its endpoint from a file and its keys from the environment would
     send something real somewhere else. Raises ConfigurationError.
     """
     if not files:
-        return settings.load()
+        return _given(settings.load(), settings.given())
     given: dict[str, str] = {}
     for path in files:
         given.update({name: value for name, value in env_file.read(path, given).items() if value})
-    return settings.load(given, dotenv=Path(os.devnull))
+    return _given(settings.load(given, dotenv=Path(os.devnull)), Variables(given, Path(os.devnull)))
+
+
+def _given(read: Settings, variables: Variables) -> Given:
+    proxies = [(name, variables.plain(name) or variables.plain(name.lower())) for name in _PROXIES]
+    bundles = [(name, variables.plain(name)) for name in _BUNDLES if variables.plain(name)]
+    for name, value in bundles[:1]:
+        if not Path(value).is_file():
+            raise ConfigurationError(
+                f"{name} cannot be used", cause=f"{value} is no file", next=f"mend the path in {name}, or unset it"
+            )
+    return Given(
+        read,
+        # In both spellings, since some programs read only one of the two.
+        tuple(Variable(spelt, value) for name, value in proxies if value for spelt in (name, name.lower())),
+        Path(bundles[0][1]).resolve() if bundles else None,
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import secrets
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,15 +14,21 @@ from weightdock import catalogue
 from weightdock.artifact import Framework
 from weightdock.catalogue import ModelSpec
 from weightdock.errors import ConfigurationError
-from weightdock.settings import Settings
 from weightdock_driver import images
-from weightdock_driver.run_spec import Mount, Role, Run, RunSpec, environment
+from weightdock_driver.env_files import Given
+from weightdock_driver.leftovers import HOST
+from weightdock_driver.run_spec import Mount, Role, Run, RunSpec, Variable, environment
 
 CACHE_VOLUME = "weightdock-cache"
 """What the uploaders share: acquired models, and the frameworks' own caches."""
 
 _CACHE = "/workspace/data/.cache"
 _MODELS = "/workspace/data/.cache/models"
+
+AUTHORITIES = "/etc/weightdock/ca.pem"
+"""Where a container finds the CA bundle of this machine, when one is set."""
+
+_AUTHORITY_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")  # Python and httpx, requests, boto3
 
 
 @dataclass(frozen=True)
@@ -49,16 +54,15 @@ class Job:
     prefix: str
 
 
-def new_run() -> Run:
+def new_run(keep: bool = False) -> Run:
     """A run of this process."""
-    return Run(id=secrets.token_hex(4), driver=f"{socket.gethostname()}:{os.getpid()}")
+    return Run(id=secrets.token_hex(4), driver=f"{HOST}:{os.getpid()}", keep=keep)
 
 
-def upload(request: Request, settings: Settings, run: Run, flags: Sequence[str] = ()) -> tuple[Job, ...]:
+def upload(request: Request, given: Given, run: Run, flags: Sequence[str] = ()) -> tuple[Job, ...]:
     """One uploader per framework that has a model to upload, told these ``flags``. Raises ConfigurationError."""
     selected = catalogue.select(request.patterns, request.frameworks)
-    told = environment(settings)
-    _refuse_loopback(settings, request.network)
+    told, settings = _told(given, request.network), given.settings
     return tuple(
         Job(
             RunSpec(
@@ -68,7 +72,7 @@ def upload(request: Request, settings: Settings, run: Run, flags: Sequence[str] 
                 run=run,
                 args=("--events", *flags, *_models(request, models)),
                 environment=told,
-                mounts=(Mount(request.cache, _CACHE),),
+                mounts=_mounts(request.cache, _CACHE, given),
                 memory_bytes=settings.memory_bytes,
                 network=request.network,
             ),
@@ -79,11 +83,10 @@ def upload(request: Request, settings: Settings, run: Run, flags: Sequence[str] 
     )
 
 
-def bootstrap(request: Request, settings: Settings, run: Run) -> tuple[Job, ...]:
+def bootstrap(request: Request, given: Given, run: Run) -> tuple[Job, ...]:
     """The one container that fills a node's cache. Raises ConfigurationError."""
     selected = catalogue.select(request.patterns, request.frameworks)
-    told = environment(settings)
-    _refuse_loopback(settings, request.network)
+    told, settings = _told(given, request.network), given.settings
     spec = RunSpec(
         name=f"weightdock-node-{run.id}",
         image=images.NODE.tagged(request.tag),
@@ -91,16 +94,16 @@ def bootstrap(request: Request, settings: Settings, run: Run) -> tuple[Job, ...]
         run=run,
         args=("--events", *_repeated("--framework", request.frameworks), *_models(request, selected)),
         environment=told,
-        mounts=(Mount(request.cache, _MODELS),),
+        mounts=_mounts(request.cache, _MODELS, given),
         memory_bytes=settings.memory_bytes,
         network=request.network,
     )
     return (Job(spec, selected, settings.prefix),)
 
 
-def announcement(jobs: Sequence[Job], settings: Settings, what: str) -> str:
+def announcement(jobs: Sequence[Job], given: Given, what: str) -> str:
     """What a run is going to do, before it does it: a few lines for people, and no secret among them."""
-    first = jobs[0].spec
+    first, settings = jobs[0].spec, given.settings
     count = sum(len(job.models) for job in jobs)
     cache = first.mounts[0]
     rows = (
@@ -127,20 +130,36 @@ def _repeated(option: str, values: Sequence[str]) -> tuple[str, ...]:
     return tuple(word for value in values for word in (option, value))
 
 
-def _refuse_loopback(settings: Settings, network: str | None) -> None:
+def _told(given: Given, network: str | None) -> tuple[Variable, ...]:
+    told = environment(given.settings)
+    _refuse_loopback(given, network)
+    authorities = [Variable(name, AUTHORITIES) for name in _AUTHORITY_VARIABLES] if given.authorities else []
+    return (*told, *given.proxies, *authorities)
+
+
+def _mounts(cache: str, target: str, given: Given) -> tuple[Mount, ...]:
+    authorities = [Mount(str(given.authorities), AUTHORITIES, of_this_machine=True)] if given.authorities else []
+    return (Mount(cache, target), *authorities)
+
+
+def _refuse_loopback(given: Given, network: str | None) -> None:
     """Without this the containers would start, and fail to connect, and nobody would be told why."""
     if network == "host" or (network or "").startswith("container:"):
         return
+    settings = given.settings
     addresses = (
         ("AWS_S3_ENDPOINT_URL", settings.credentials.endpoint_url),
         ("WEIGHTDOCK_GITHUB_URL", settings.github_url),
         ("HF_ENDPOINT", settings.hf_endpoint),
+        *((proxy.name, proxy.value) for proxy in given.proxies if proxy.name.upper() != "NO_PROXY"),
     )
     for name, url in addresses:
-        if _is_loopback(urlsplit(url).hostname or ""):
+        # Of a proxy only: its URL may hold a password, and may have no scheme.
+        shown = urlsplit(url if "//" in url else f"//{url}").netloc.rpartition("@")[2]
+        if _is_loopback(urlsplit(f"//{shown}").hostname or ""):
             raise ConfigurationError(
                 f"{name} cannot be reached from a container",
-                cause=f"{url} is this machine's loopback address, and inside a container that is the container itself",
+                cause=f"{shown} is this machine's loopback address, which inside a container is the container itself",
                 next="add --network host; or --network <compose network> and the service's name in the address",
             )
 

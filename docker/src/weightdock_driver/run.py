@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -65,36 +66,50 @@ class _Done:
 _Inbox = SimpleQueue[Event | _Done | signal.Signals]
 
 
-def run(engine: Engine, jobs: Sequence[Job], display: Display, grace: float = GRACE_SECONDS) -> tuple[Ended, ...]:
+@dataclass(frozen=True)
+class Limits:
+    """How many containers run at a time (None: all), and for how many seconds a run may go on (None: any).
+
+    ``grace`` is for how many seconds a container that was asked to stop may take.
+    """
+
+    parallel: int | None = None
+    seconds: float | None = None
+    grace: float = GRACE_SECONDS
+
+
+def run(engine: Engine, jobs: Sequence[Job], display: Display, limits: Limits = Limits()) -> tuple[Ended, ...]:
     """Run every job's container to its end and remove it, whatever happens; the ends, in the order of ``jobs``.
 
-    Raises EngineError when one cannot be made or started (then none is left running), Stopped on a signal.
+    What has not ended when the time is up is stopped, and lost. Raises EngineError when one cannot be made or started
+    (then none is left running), Stopped on a signal.
     """
     inbox: _Inbox = SimpleQueue()
     with delivered_to(inbox.put):
         with ExitStack() as stack:
             containers = [stack.enter_context(engine.container(job.spec)) for job in jobs]
             with display:
-                heard = _listen(containers, inbox, display, grace)
+                heard = _listen(containers, inbox, display, limits)
         if isinstance(heard, signal.Signals):  # only out here is it true that they are removed
             raise Stopped(heard, tuple(job.spec.name for job in jobs))
         return heard
 
 
 def _listen(
-    containers: Sequence[Container], inbox: _Inbox, display: Display, grace: float
+    containers: Sequence[Container], inbox: _Inbox, display: Display, limits: Limits
 ) -> tuple[Ended, ...] | signal.Signals:
-    """Start them and hear them to their ends, or to a signal."""
-    for index, container in enumerate(containers):
-        container.start()
-        # A daemon, because after a signal a hanging engine must not keep the process from ending.
-        threading.Thread(target=_follow, args=(index, container, inbox), name=container.name, daemon=True).start()
+    """Start them and hear them to their ends, to a signal, or until the time is up."""
+    until = time.monotonic() + (limits.seconds or float("inf"))
+    waiting = deque(enumerate(containers))
     ended: dict[int, Ended] = {}
     while len(ended) < len(containers):
+        while waiting and len(containers) - len(waiting) - len(ended) < (limits.parallel or len(containers)):
+            _start(*waiting.popleft(), inbox)
+        started = list(enumerate(containers))[: len(containers) - len(waiting)]
+        running = [container for index, container in started if index not in ended]
         message = _next(inbox, TICK_SECONDS)
         if isinstance(message, signal.Signals):
-            running = [container for index, container in enumerate(containers) if index not in ended]
-            _stop(running, message, inbox, display, grace)
+            _stop(running, message.name, inbox, display, limits.grace)
             return message
         if isinstance(message, _Done):
             if isinstance(message.ended, BaseException):
@@ -102,8 +117,25 @@ def _listen(
             ended[message.index] = message.ended
         elif message:
             display.event(message)
-        display.tick([container.name for index, container in enumerate(containers) if index not in ended])
-    return tuple(ended[index] for index in range(len(containers)))
+        if time.monotonic() >= until:
+            _stop(running, "time is up", inbox, display, limits.grace)
+            break
+        display.tick([container.name for index, container in started if index not in ended])
+    return tuple(ended.get(index) or Ended(lost=_timed_out(limits)) for index in range(len(containers)))
+
+
+def _start(index: int, container: Container, inbox: _Inbox) -> None:
+    container.start()
+    # A daemon, because after a signal a hanging engine must not keep the process from ending.
+    threading.Thread(target=_follow, args=(index, container, inbox), name=container.name, daemon=True).start()
+
+
+def _timed_out(limits: Limits) -> WeightdockError:
+    return WeightdockError(
+        f"not finished within {limits.seconds:g} s",
+        cause="--timeout ended the run",
+        next="run the same command again: it goes on where this run stopped; or give it more time",
+    )
 
 
 def _follow(index: int, container: Container, inbox: _Inbox) -> None:
@@ -120,9 +152,9 @@ def _follow(index: int, container: Container, inbox: _Inbox) -> None:
         inbox.put(_Done(index, error))
 
 
-def _stop(running: Sequence[Container], by: signal.Signals, inbox: _Inbox, display: Display, grace: float) -> None:
+def _stop(running: Sequence[Container], why: str, inbox: _Inbox, display: Display, grace: float) -> None:
     """Ask what runs to end, wait a little (a second signal: not at all), and leave the rest to the ``with``."""
-    display.say(f"{by.name}: stopping {', '.join(one.name for one in running)} (once more: without waiting)")
+    display.say(f"{why}: stopping {', '.join(one.name for one in running)} (once more: without waiting)")
     for container in running:
         container.terminate()
     waiting, until = len(running), time.monotonic() + grace

@@ -17,6 +17,9 @@ ROLE_LABEL = "weightdock.role"
 DRIVER_LABEL = "weightdock.driver"
 """``host:pid`` of the driver, so that what a killed driver left can be told from what a living one runs."""
 
+KEEP_LABEL = "weightdock.keep"
+"""On what a user wants to keep: no later run removes it."""
+
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")  # the engine's own rule for a volume's name
 
 
@@ -29,18 +32,28 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the driver. ``id`` is 8 hexadecimal digits; ``driver`` is ``host:pid``."""
+    """One run of the driver. ``id`` is 8 hexadecimal digits; ``driver`` is ``host:pid``; ``keep`` is for debugging."""
 
     id: str
     driver: str
+    keep: bool = False
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What marks everything that this run makes."""
+        return {RUN_LABEL: self.id, DRIVER_LABEL: self.driver, **({KEEP_LABEL: "true"} if self.keep else {})}
 
 
 @dataclass(frozen=True)
 class Mount:
-    """A named volume, or a host's folder by its absolute path, at ``target`` in the container."""
+    """A named volume, or a host's folder by its absolute path, at ``target`` in the container.
+
+    ``of_this_machine``: it is a file that the driver found here, only to be read, and not one that a user named there.
+    """
 
     source: str
     target: str
+    of_this_machine: bool = False
 
     def __post_init__(self) -> None:
         if not self.is_folder and not _VOLUME.fullmatch(self.source):
@@ -114,11 +127,11 @@ def sdk_arguments(spec: RunSpec) -> dict[str, Any]:
                 "Type": "bind" if mount.is_folder else "volume",
                 "Source": mount.source,
                 "Target": mount.target,
-                "ReadOnly": False,
+                "ReadOnly": mount.of_this_machine,
             }
             for mount in spec.mounts
         ],
         "network": spec.network,
-        "labels": {RUN_LABEL: spec.run.id, ROLE_LABEL: str(spec.role), DRIVER_LABEL: spec.run.driver},
+        "labels": {**spec.run.labels, ROLE_LABEL: str(spec.role)},
         **hardening.sdk_arguments(spec.memory_bytes),
     }

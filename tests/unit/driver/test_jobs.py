@@ -9,16 +9,16 @@ from support.driver_fakes import SECRET, SETTINGS
 from weightdock import settings
 from weightdock.artifact import Framework
 from weightdock.errors import ConfigurationError
-from weightdock.settings import Settings
 from weightdock_driver import jobs
+from weightdock_driver.env_files import Given
 from weightdock_driver.jobs import Request
 from weightdock_driver.run_spec import Mount, Role, Run
 
 RUN = Run("01234567", "host:1")
 
 
-def loaded(**more: str) -> Settings:
-    return settings.load({**SETTINGS, **more}, dotenv=Path("none"))
+def loaded(**more: str) -> Given:
+    return Given(settings.load({**SETTINGS, **more}, dotenv=Path("none")))
 
 
 def request(

@@ -111,7 +111,7 @@ def test_a_container_that_does_not_end_when_asked_is_removed_after_the_grace() -
     fake = engine(stubborn)
     began = time.monotonic()
     with pytest.raises(Stopped):
-        run.run(fake, [TIMM], FakeDisplay(), grace=0.5)
+        run.run(fake, [TIMM], FakeDisplay(), run.Limits(grace=0.5))
     assert 0.5 <= time.monotonic() - began < 5
     assert removed(fake.record) == BOTH_REMOVED[:1]
 
@@ -128,7 +128,7 @@ def test_a_second_signal_ends_the_waiting_and_leaves_no_container_either() -> No
     fake = engine(stubborn)
     began = time.monotonic()
     with pytest.raises(Stopped):
-        run.run(fake, [TIMM], Impatient(), grace=60)
+        run.run(fake, [TIMM], Impatient(), run.Limits(grace=60))
     assert time.monotonic() - began < 10
     assert removed(fake.record) == BOTH_REMOVED[:1]
 

@@ -17,11 +17,15 @@ from weightdock.store.r2 import R2Store
 from weightdock.upload import plan
 from weightdock.upload.locking import lock_models
 from weightdock.upload.pipeline import Upload
+from weightdock.upload.share import Share
 
 
 @click.command(
     epilog=options.examples(
-        "upload --framework timm --dry-run", "upload --model 'yolo11*'", "upload --model sam2_t --force"
+        "upload --framework timm --dry-run",
+        "upload --model 'yolo11*'",
+        "upload --share 0/4",
+        "upload --model sam2_t --force",
     )
 )
 @options.framework
@@ -29,6 +33,13 @@ from weightdock.upload.pipeline import Upload
 @click.option("--dry-run", is_flag=True, help="Show what would be uploaded, and stop.")
 @click.option("--check", is_flag=True, help="With --dry-run: exit 1 when there is something to do.")
 @click.option("--force", is_flag=True, help="Replace the one model that --model names, if it is still what was seen.")
+@click.option(
+    "--share",
+    metavar="I/N",
+    envvar="WEIGHTDOCK_SHARE",
+    show_envvar=True,
+    help="Only the I-th, from 0, of N shares of equal bytes: what one of N tasks takes.",
+)
 @options.json
 @options.as_events
 def upload(
@@ -37,6 +48,7 @@ def upload(
     dry_run: bool,
     check: bool,
     force: bool,
+    share: str | None,
     as_json: bool,
     as_events: bool,
 ) -> None:
@@ -46,6 +58,8 @@ def upload(
     image; a dry run needs none.
     """
     configured, specs = settings.load(), options.selected(frameworks, models)
+    if share:
+        specs = Share.parse(share).take(specs)
     if force and (len(models) != 1 or len(specs) != 1):
         raise ConfigurationError(
             "--force replaces one model",

@@ -1,0 +1,84 @@
+"""What the driver's commands share: options, and how a command speaks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
+
+from weightdock.artifact import Framework
+from weightdock_driver import images
+from weightdock_driver.jobs import Request
+
+PROGRAM = "weightdock-driver"
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+class Seconds(click.ParamType[float]):
+    """``90``, ``90s``, ``30m`` or ``2h``, as seconds."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds, more than none."""
+        match = _DURATION.fullmatch(str(value).strip().lower())
+        seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
+        if not seconds:
+            self.fail(f"{value!r} is no time; 90s, 30m and 2h are", param, ctx)
+        return seconds
+
+
+framework = click.option(
+    "--framework", "frameworks", multiple=True, metavar="NAME", help="Only this framework; may be given again."
+)
+model = click.option(
+    "--model", "models", multiple=True, metavar="NAME", help="Only this model; a glob such as 'yolo11*' names several."
+)
+network = click.option("--network", metavar="NAME", help="The containers' network: host, or a compose network's name.")
+tag = click.option("--tag", default=images.LATEST, show_default=True, help="Which build of the images.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Write the report as one JSON line on stdout.")
+save = click.option(
+    "--save",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also keep the report as JSON: what `weightdock status --html … --run FILE` charts.",
+)
+quiet = click.option("--quiet", is_flag=True, help="Say nothing but errors and the result.")
+timeout = click.option(
+    "--timeout", type=Seconds(), metavar="TIME", help="Stop what has not ended after this time: 90s, 30m, 2h."
+)
+keep = click.option("--keep", is_flag=True, help="Leave the containers for debugging; `docker rm` removes them.")
+parallel = click.option(
+    "--parallel", type=click.IntRange(1), metavar="N", help="At most N containers at a time; all, unless given."
+)
+
+
+def cache(default: str | None, shown: str | bool = True) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Where files are kept."""
+    return click.option(
+        "--cache",
+        default=default,
+        show_default=shown,
+        metavar="VOLUME_OR_DIR",
+        help="Where files are kept: a volume's name, or a folder of the engine's host by its full path.",
+    )
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "\b\nExamples:\n" + "\n".join(f"  {PROGRAM} {line}" for line in lines)
+
+
+def request(frameworks: Sequence[str], models: Sequence[str], cache: str, network: str | None, tag: str) -> Request:
+    """What the options ask for."""
+    return Request(tuple(map(Framework, dict.fromkeys(frameworks))), tuple(models), cache, network, tag)
+
+
+def tell(text: str, quiet: bool = False) -> None:
+    """Say something on stderr, unless there is nothing to say."""
+    if text and not quiet:
+        click.echo(text, err=True)

@@ -1,0 +1,126 @@
+"""``weightdock-driver swarm``: the same work on many hosts, with Docker Swarm as the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from weightdock import report
+from weightdock_driver import env_files, jobs, options
+from weightdock_driver.options import tell
+
+
+@click.group()
+def swarm() -> None:
+    """Run the containers on the nodes of a Docker Swarm; the engine must be one of its managers."""
+
+
+@swarm.command(epilog=options.examples("swarm upload --tasks 3", "swarm upload --framework timm --tasks 2"))
+@click.option("--tasks", type=click.IntRange(1, 1000), default=3, show_default=True, help="Shares of each framework.")
+@options.framework
+@options.model
+@options.cache(jobs.CACHE_VOLUME)
+@options.network
+@options.tag
+@options.timeout
+@options.as_json
+@options.quiet
+@click.pass_obj
+def upload(
+    files: Sequence[Path],
+    tasks: int,
+    frameworks: Sequence[str],
+    models: Sequence[str],
+    cache: str,
+    network: str | None,
+    tag: str,
+    timeout: float | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Put every registered model that is missing into the store: a replicated job per framework.
+
+    What is missing is asked once, in a container on this manager. Its models are shared out by bytes; a task that dies
+    begins again on another node.
+    """
+    given, run = env_files.load(files), jobs.new_run()
+    request = options.request(frameworks, models, cache, network, tag)
+    planning = jobs.upload(request, given, run, ["--dry-run"])
+    tell(jobs.announcement(planning, given, f"upload by the Swarm, in {tasks} tasks a framework"), quiet)
+    from weightdock_driver import fleet_run  # as in cli: not before the request is known to be good
+
+    with fleet_run.Session(run, quiet, timeout) as session:
+        planned = session.here(planning)
+        work = [row.model for row in planned.results if report.RunReport((row,)).has_work]
+        narrowed = replace(request, patterns=tuple(map(str, work)))
+        services = fleet_run.shared_out(jobs.upload(narrowed, given, run), tasks) if work else []
+        done = {row.model: row for ended in session.on_swarm(services) for row in ended.results}
+    merged = report.RunReport(tuple(done.get(row.model, row) for row in planned.results))
+    click.echo(merged.to_json() if as_json else report.table(merged))
+    return merged.exit_code
+
+
+@swarm.command(
+    epilog=options.examples(
+        "swarm bootstrap --constraint node.labels.gpu==true",
+        "swarm bootstrap --constraint node.labels.gpu==true --cache /workspace/data/.cache/models --at-once 4",
+    )
+)
+@click.option(
+    "--constraint",
+    "constraints",
+    multiple=True,
+    metavar="EXPR",
+    help="Only nodes where this holds, such as node.labels.gpu==true; may be given again.",
+)
+@click.option(
+    "--at-once", type=click.IntRange(1), default=8, show_default=True, metavar="K", help="At most K nodes at a time."
+)
+@click.option(
+    "--jitter",
+    type=click.FloatRange(0),
+    default=3.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Each node begins up to so much later, at random.",
+)
+@options.framework
+@options.model
+@options.cache("/workspace/data/.cache/models")
+@options.network
+@options.tag
+@options.timeout
+@options.as_json
+@options.quiet
+@click.pass_obj
+def bootstrap(
+    files: Sequence[Path],
+    constraints: Sequence[str],
+    at_once: int,
+    jitter: float,
+    frameworks: Sequence[str],
+    models: Sequence[str],
+    cache: str,
+    network: str | None,
+    tag: str,
+    timeout: float | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Fill the cache of every node that meets the constraints: a global job, a few nodes at a time.
+
+    The cache's folder must be on each node. A node that was away, or joins later, is filled by the same command again;
+    nodes that are filled cost nothing.
+    """
+    given, run = env_files.load(files), jobs.new_run()
+    (job,) = jobs.bootstrap(options.request(frameworks, models, cache, network, tag), given, run)
+    tell(jobs.announcement([job], given, "bootstrap by the Swarm"), quiet)
+    from weightdock_driver import fleet, fleet_run
+
+    with fleet_run.Session(run, quiet, timeout, parallel=at_once, jitter=jitter) as session:
+        results = session.on_nodes(job, constraints)
+    click.echo(fleet.to_json(results) if as_json else fleet.table(results))
+    return max(one.exit_code for one in results)
