@@ -27,10 +27,14 @@ _IN_FLIGHT_BYTES = 16 * 1024 * 1024
 class LatencyProxy:
     """A context manager: it listens on a free port from the first line of the block to the last.
 
-    ``bytes_per_second`` 0 is no limit. Both may be changed at any time, and hold from the next piece on.
+    ``bytes_per_second`` 0 is no limit. Both may be changed at any time, and hold from the next piece on. ``host`` is an
+    address of this machine; others than loopback are for network namespaces of a test.
     """
 
-    def __init__(self, target: str, one_way_seconds: float = 0.0, bytes_per_second: float = 0) -> None:
+    def __init__(
+        self, target: str, one_way_seconds: float = 0.0, bytes_per_second: float = 0, host: str = "127.0.0.1"
+    ) -> None:
+        self._host = host
         self.one_way_seconds = one_way_seconds
         self.bytes_per_second = bytes_per_second
         self.connections = 0
@@ -60,9 +64,9 @@ class LatencyProxy:
 
     async def _serve(self) -> None:
         self._end = asyncio.Event()
-        server = await asyncio.start_server(self._connection, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._connection, self._host, 0)
         port = server.sockets[0].getsockname()[1]
-        self.url = urlunsplit((self._target.scheme, f"127.0.0.1:{port}", "", "", ""))
+        self.url = urlunsplit((self._target.scheme, f"{self._host}:{port}", "", "", ""))
         self._ready.set()
         await self._end.wait()
         server.close()

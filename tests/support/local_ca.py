@@ -1,4 +1,4 @@
-"""A certificate for 127.0.0.1 from an authority of our own, made when a test begins and trusted by nobody else."""
+"""A certificate for 127.0.0.1, or another address, from an authority of our own, made when a test begins and trusted by nobody else."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Certificate:
     authority: Path
 
 
-def make_certificate(folder: Path) -> Certificate:
+def make_certificate(folder: Path, address: str = "127.0.0.1") -> Certificate:
     """Valid for a day."""
     authority_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    issuer, subject = _name("weightdock's tests"), _name("127.0.0.1")
+    issuer, subject = _name("weightdock's tests"), _name(address)
     identifier = x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key())
     signs_certificates = x509.KeyUsage(
         digital_signature=False,
@@ -45,7 +45,7 @@ def make_certificate(folder: Path) -> Certificate:
         .add_extension(identifier, critical=False)
         .sign(authority_key, hashes.SHA256())
     )
-    addresses = [x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("localhost")]
+    addresses = [x509.IPAddress(ip_address(address)), x509.DNSName("localhost")]
     server = (
         _certificate(subject, issuer, server_key.public_key())
         .add_extension(x509.SubjectAlternativeName(addresses), critical=False)
