@@ -1,7 +1,8 @@
 """Several container engines on this machine, each as good as a host of its own, joined by a bridge.
 
-A host is a ``dockerd`` in network, process, mount and host name namespaces of its own. When its first process is killed,
-everything on it ends at once, containers included, as when a machine loses its power; nothing has to be hunted down.
+A host is a ``dockerd`` in network, process, mount and host name namespaces of its own. When its first process is
+killed, everything on it ends at once, containers included, as when a machine loses its power; nothing has to be hunted
+down.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ class Host:
         # `ip netns exec` would hide the control groups, hence nsenter.
         command = ["nsenter", f"--net=/run/netns/{self.name}", "unshare", "--pid", "--fork", "--kill-child"]
         command += ["--mount", "--mount-proc", "--uts", "sh", "-c"]
-        command += [f"hostname {self.name} && mount --bind {self.srv} /srv && {dockerd} --host {socket} {' '.join(options)}"]
+        command += [
+            f"hostname {self.name} && mount --bind {self.srv} /srv && {dockerd} --host {socket} {' '.join(options)}"
+        ]
         # No registry: whatever an engine would pull, it is to miss at once, not after a minute.
         environment = {**os.environ, "HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
         with (here / "dockerd.log").open("ab") as log:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +57,25 @@ class Ran:
 
 @dataclass(frozen=True)
 class Bench:
-    """Everything that a test needs. ``far`` is the way to the store, which may be made long."""
+    """Everything that a test needs. ``far`` is the way to the store, ``origin`` that to the toys: both can be made long."""
 
     fleet: Fleet
     double: R2Double
     behind: Server
     far: LatencyProxy
+    origin: LatencyProxy
     folder: Path
+
+    @property
+    def driver(self) -> list[str]:
+        """The command that knows the toy in ``environment``."""
+        return [sys.executable, "-m", "weightdock_driver.cli"]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of the driver."""
+        toy = str(self.folder / "toy")
+        return {**os.environ, "DOCKER_HOST": self.fleet.manager.socket, "PYTHONPATH": toy}
 
     def place(self) -> Place:
         """A bucket that no other test knows."""
@@ -72,17 +87,11 @@ class Bench:
         store.write_text(
             f"AWS_S3_ENDPOINT_URL={place.url}\nAWS_ACCESS_KEY_ID={ACCESS_KEY_ID}\n"
             f"AWS_SECRET_ACCESS_KEY={SECRET_ACCESS_KEY}\nWEIGHTDOCK_BUCKET={place.bucket}\n"
-            f"AWS_CA_BUNDLE={place.authority}\n"
+            f"AWS_CA_BUNDLE={place.authority}\nHF_ENDPOINT={self.origin.url}\n"
         )
-        command = [sys.executable, "-m", "weightdock_driver.cli", "--env-file", str(store), *arguments]
-        command += ["--tag", TAG, "--framework", "toy"]
-        environment = {
-            **os.environ,
-            "DOCKER_HOST": self.fleet.manager.socket,
-            "PYTHONPATH": str(self.folder / "toy"),
-        }
+        command = [*self.driver, "--env-file", str(store), *arguments, "--tag", TAG, "--framework", "toy"]
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=self.folder)
+        return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=self.environment, cwd=self.folder)
 
     def run(self, place: Place, *arguments: str) -> Ran:
         """The driver, to its end."""
@@ -100,7 +109,8 @@ def manifest(place: Place) -> Mapping[str, Any]:
 
 def uploaded(place: Place) -> list[str]:
     """The models whose objects are in the bucket."""
-    return sorted(Path(key).stem for key in place.keys() if key != MANIFEST)
+    keys = place.keys()
+    return sorted(Path(key).stem for key in keys if key != MANIFEST)
 
 
 @contextmanager
@@ -119,14 +129,38 @@ def bench(folder: Path, behind: Server) -> Iterator[Bench]:
             with (
                 R2Double(behind.url, [KEY], certificate=certificate) as double,
                 LatencyProxy(double.url, host=GATEWAY) as far,
+                _toys() as toys,
+                LatencyProxy(toys, host=GATEWAY) as origin,
             ):
-                yield Bench(made, double, behind, far, folder)
+                yield Bench(made, double, behind, far, origin, folder)
     finally:
         subprocess.run(["docker", "image", "rm", "--force", *IMAGES], check=True, capture_output=True)
 
 
+class _Toys(BaseHTTPRequestHandler):
+    """Gives the file of any model: a pickled text that names it."""
+
+    def do_GET(self) -> None:
+        content = pickle.dumps(f"{Path(self.path).stem} far", protocol=0)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_said: object) -> None:
+        return None
+
+
+@contextmanager
+def _toys() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Toys) as server:
+        threading.Thread(target=server.serve_forever, args=[0.05]).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
 def _entry(name: str) -> str:
-    return f'[models.{name}]\ntask = "classify"\ndescription = "a toy"\n'
+    return f'[models.{name}]\ntask = "classify"\ndescription = "a toy"\nasset = "far"\n'
 
 
 def _build(toy: Path, image: str, command: str) -> None:

@@ -1,4 +1,4 @@
-"""A certificate for 127.0.0.1, or another address, from an authority of our own, made when a test begins and trusted by nobody else."""
+"""A certificate for an address of this machine, from an authority that a test makes and nobody else trusts."""
 
 from __future__ import annotations
 

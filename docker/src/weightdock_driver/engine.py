@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import PurePosixPath
 from types import TracebackType
@@ -140,9 +140,14 @@ class Swarm:
             _log.debug("removed the %s %s", kind, name)
 
     def tasks(self, service: str) -> list[dict[str, Any]]:
-        """The service's tasks, old ones included; none when there is no such service."""
+        """The service's tasks, old ones included."""
         with _told(f"look at the tasks of {service}"):
             return list(self._api.tasks({"service": service}))
+
+    def still_there(self, tasks: Collection[str]) -> bool:
+        """Whether any of these tasks, by id, has not ended since its service was removed."""
+        with _told("look at what ends"):
+            return bool(tasks) and bool(self._api.tasks({"id": list(tasks)}))
 
     def nodes(self) -> list[dict[str, Any]]:
         """All nodes."""

@@ -23,7 +23,7 @@ from weightdock_driver.fleet import NodeProgress, Nodes
 from weightdock_driver.run_spec import DRIVER_LABEL, Run, RunSpec
 from weightdock_driver.swarm_logs import ServiceLog
 from weightdock_driver.swarm_report import merged
-from weightdock_driver.swarm_spec import Service
+from weightdock_driver.swarm_spec import Service, Substitute
 from weightdock_driver.swarm_tasks import Task, Watch
 from weightdock_driver.verdict import Exit
 
@@ -34,6 +34,9 @@ _LOOK_SECONDS = 1.0
 
 _LAG_SECONDS = 3.0
 """How long a report may stay on its way after its task has ended; then the log is read anew, whole."""
+
+_READINGS = 4
+"""How often it is read: a node that has just come back does not hand out its logs at once."""
 
 _ENDING_SECONDS = 8.0
 """How long tasks of a removed service may take to end: their grace of 5 s, and some for Swarm."""
@@ -78,9 +81,7 @@ class SwarmEngine:
         try:
             yield service
         finally:
-            service.terminate()
-            self._swarm.remove("service", spec.name)
-            service.await_end()
+            service.remove()
 
 
 class RunningService:
@@ -98,6 +99,7 @@ class RunningService:
         self._frames: SimpleQueue[bytes] = SimpleQueue()
         self._log = ServiceLog()
         self._watch = Watch(len(service.shares), time.monotonic())
+        self._made: dict[str, int | None] = {}
         self._whole = False
 
     def start(self) -> None:
@@ -110,15 +112,16 @@ class RunningService:
         began = time.monotonic()
         progress = NodeProgress(self._service.node, len(self._service.job.models)) if self._service.node else None
         image = self._engine.fixed_image(self._service.job.spec.image)
-        self._swarm.make_service(swarm_spec.arguments(self._service, image, self._stored), image)
+        self._begin(image)
         self._watch = Watch(len(self._service.shares), time.monotonic())
-        threading.Thread(target=self._follow, name=f"{self.name} log", daemon=True).start()
         while not self._watch.settled:
             for event in self._hear(_LOOK_SECONDS):
                 yield (progress.of(event) if progress else event).to_json().encode() + b"\n", None
             if self._told_to_end.is_set():
                 return
             self._look()
+            for share in self._watch.stranded if self._service.node is None else ():
+                self._begin(image, Substitute(f"{self.name}-{len(self._made)}", share))
         self._whole = self._watch.all_done
         self._catch_up()
         self.seconds = time.monotonic() - began
@@ -135,21 +138,30 @@ class RunningService:
         """Stop listening; the service goes at the end of the ``with``."""
         self._told_to_end.set()
 
-    def await_end(self) -> None:
-        """Wait until the tasks of the removed service are gone, unless all had ended or their node does not answer."""
+    def remove(self) -> None:
+        """Remove it, and wait until its tasks are gone, unless all had ended well or their node does not answer."""
+        self.terminate()
+        for name in self._made or (self.name,):
+            self._swarm.remove("service", name)
         until = time.monotonic() + (0 if self._whole else _ENDING_SECONDS)
-        while time.monotonic() < until and self._swarm.tasks(self.name):
+        while time.monotonic() < until and self._swarm.still_there(self._watch.tasks):
             time.sleep(_LOOK_SECONDS / 4)
 
-    def _follow(self) -> None:
+    def _begin(self, image: str, instead: Substitute | None = None) -> None:
+        name = instead.name if instead else self.name
+        self._made[name] = instead.share if instead else None  # before it is: a call that fails may have made it
+        self._swarm.make_service(swarm_spec.arguments(self._service, image, self._stored, instead), image)
+        threading.Thread(target=self._follow, args=[name], name=f"{name} log", daemon=True).start()
+
+    def _follow(self, name: str) -> None:
         """Frames of the log into the queue, until the service is gone. Losing some costs progress, never a report."""
         since = 0
         while not self._told_to_end.is_set():
             try:
-                for frame in self._swarm.log(self.name, follow=True, since=since):
+                for frame in self._swarm.log(name, follow=True, since=since):
                     self._frames.put(frame)
             except WeightdockError as error:
-                _log.debug("the log of %s broke off: %s", self.name, error)
+                _log.debug("the log of %s broke off: %s", name, error)
             since = int(time.time())
             self._told_to_end.wait(_LOOK_SECONDS)
 
@@ -160,21 +172,23 @@ class RunningService:
                 yield from self._log.feed(self._frames.get(timeout=min(left, _LOOK_SECONDS / 4)))
 
     def _look(self) -> None:
-        tasks = [Task.of(one) for one in self._swarm.tasks(self.name)]
+        tasks = [Task.of(one, share) for name, share in self._made.items() for one in self._swarm.tasks(name)]
         self._watch.see(tasks, Nodes.of(self._swarm.nodes()).ready, self._log.reported, time.monotonic())
 
     def _catch_up(self) -> None:
         """Have the reports of all tasks that ended: those still on their way, else from the whole log."""
-        last = [tasks[-1].id for share in range(len(self._service.shares)) if (tasks := self._watch.of(share))]
-        until = time.monotonic() + _LAG_SECONDS
-        while not self._log.reported.issuperset(last) and time.monotonic() < until:
-            list(self._hear(_LOOK_SECONDS / 4))
-        if self._log.reported.issuperset(last):
-            return
-        whole = ServiceLog()
-        for frame in self._swarm.log(self.name):
-            whole.feed(frame)
-        self._log = whole
+        last = {tasks[-1].id for tasks in map(self._watch.ended, range(len(self._service.shares))) if tasks}
+        for _ in range(_READINGS):
+            until = time.monotonic() + _LAG_SECONDS
+            while not self._log.reported.issuperset(last) and time.monotonic() < until:
+                list(self._hear(_LOOK_SECONDS / 4))
+            if self._log.reported.issuperset(last):
+                return
+            whole = ServiceLog()
+            for name in self._made:
+                for frame in self._swarm.log(name):
+                    whole.feed(frame)
+            self._log = whole
 
 
 def _to_store(services: Sequence[Service], run: Run) -> list[tuple[Kind, str, bytes]]:

@@ -70,6 +70,12 @@ def _lost(
             cause=f"{node} has no image {service.job.spec.image}: {last.error}",
             next="spread it: docker save … | ssh NODE docker load, or a registry (docs/fleet.md)",
         )
+    if last.phase is Phase.DONE:
+        return EngineError(
+            f"the report of {service.name} was lost",
+            cause=f"its task on {node} ended well, and its log cannot be read",
+            next="run the same command again: what is done is found, and costs nothing",
+        )
     if last.phase is Phase.DEAD:
         return EngineError(what, cause=f"its task on {node} ended: {last.error}", next=_RERUN)
     return EngineError(

@@ -13,7 +13,7 @@ from typing import Any
 from weightdock.catalogue import ModelSpec
 from weightdock_driver import hardening
 from weightdock_driver.jobs import Job
-from weightdock_driver.run_spec import ROLE_LABEL, Mount, Run, RunSpec, Variable
+from weightdock_driver.run_spec import ROLE_LABEL, RUN_LABEL, Mount, Run, RunSpec, Variable
 
 SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 """Variables that no service shows: each becomes a secret, and ``NAME_FILE`` says where it is."""
@@ -54,36 +54,52 @@ def stored_name(run: Run, name: str) -> str:
     return f"weightdock-{run.id}-{name.lower()}"
 
 
-def arguments(service: Service, image: str, stored: Mapping[str, str]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Substitute:
+    """A job for one share alone, in place of a task whose node is lost. ``name`` is its service's."""
+
+    name: str
+    share: int
+
+
+def arguments(
+    service: Service, image: str, stored: Mapping[str, str], instead: Substitute | None = None
+) -> dict[str, Any]:
     """Keyword arguments for ``APIClient.create_service``; ``stored`` has each secret's and config's id by its name."""
     spec = service.job.spec
     held_in, resources = hardening.service_arguments(spec.memory_bytes)
     container = {
         "Image": image,
         "Args": list(spec.args),
+<<<<<<< HEAD
         "Env": _environment(service),
         "Labels": _labels(spec),
         **held_in,
         "Mounts": [*held_in["Mounts"], *(_mount(mount) for mount in spec.mounts if not mount.of_this_machine)],
+=======
+        "Env": _environment(service, str(instead.share) if instead else _SLOT),
+        # Not the driver's label: what it marks is a driver's own to remove, and these are Swarm's.
+        "Labels": {RUN_LABEL: spec.run.id, ROLE_LABEL: str(spec.role)},
+        "Mounts": [_mount(mount) for mount in spec.mounts if not mount.of_this_machine],
+>>>>>>> 6be14f8 (Give a share whose node is lost to another node)
         "Secrets": [_secret(spec.run, variable.name, stored) for variable in secrets(service)],
         "Configs": [_config(spec.run, mount, stored) for mount in spec.mounts if mount.of_this_machine],
         "StopGracePeriod": 5 * _SECOND,
     }
     template = {
         "ContainerSpec": container,
-        # A task that dies begins again, on another node when its own is lost. How often is the driver's to say: for
-        # jobs Swarm (26.1) counts no attempts.
+        # A task that dies begins again. How often is the driver's to say: for jobs Swarm (26.1) counts no attempts.
         "RestartPolicy": {"Condition": "on-failure", "Delay": 5 * _SECOND},
         "Resources": resources,
         "Placement": {"Constraints": list(service.constraints)},
         "LogDriver": {"Name": "json-file"},  # whatever the node's own is: the reports are read from it
         **({"Networks": [{"Target": spec.network}]} if spec.network else {}),
     }
-    count = len(service.shares)
+    count = 1 if instead else len(service.shares)
     mode = {"ReplicatedJob": {"MaxConcurrent": count, "TotalCompletions": count}}
     return {
         "task_template": template,
-        "name": service.name,
+        "name": instead.name if instead else service.name,
         "labels": _labels(spec),
         "mode": mode if service.node is None else {"GlobalJob": {}},
     }
@@ -93,11 +109,11 @@ def _labels(spec: RunSpec) -> dict[str, str]:
     return {**spec.run.labels, ROLE_LABEL: str(spec.role)}
 
 
-def _environment(service: Service) -> list[str]:
+def _environment(service: Service, share: str) -> list[str]:
     plain = [f"{one.name}={one.value}" for one in service.job.spec.environment if one.name not in SECRETS]
     files = [f"{one.name}_FILE=/run/secrets/{one.name}" for one in secrets(service)]
-    share = [f"WEIGHTDOCK_SHARE={_SLOT}/{len(service.shares)}"] if service.node is None else []
-    return [*plain, *files, *share]
+    shared = [f"WEIGHTDOCK_SHARE={share}/{len(service.shares)}"] if service.node is None else []
+    return [*plain, *files, *shared]
 
 
 def _mount(mount: Mount) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """What Swarm says of a job's tasks, and when a job has ended. Pure: a clock is given.
 
-A share may have several tasks, one after the other: Swarm starts another when one dies, or when its node is lost.
+A share may have several tasks, one after the other: Swarm starts another when one dies. When a task's node is lost it
+does not, for jobs (26.1): the driver makes a substitute.
 """
 
 from __future__ import annotations
@@ -48,13 +49,13 @@ class Task:
     created: str
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Task:
-        """Read one; Slot is missing for slot 0 and for the tasks of global jobs."""
+    def of(cls, given: Mapping[str, Any], share: int | None = None) -> Task:
+        """Read one, of ``share`` or else of its slot, which is missing for slot 0 and for the tasks of global jobs."""
         state = given["Status"]
         container = state.get("ContainerStatus") or {}
         return cls(
             id=given["ID"],
-            share=given.get("Slot", 0),
+            share=given.get("Slot", 0) if share is None else share,
             node=given.get("NodeID", ""),
             phase=_PHASES.get(state["State"], Phase.GONE),
             error=state.get("Err", ""),
@@ -70,13 +71,14 @@ class Watch:
         self._last_alive = [now] * count
         self._tasks: dict[str, Task] = {}
         self._reported: Collection[str] = ()
+        self._ready: Collection[str] = ()
         self._now = now
 
     def see(self, tasks: Sequence[Task], ready: Collection[str], reported: Collection[str], now: float) -> None:
         """The tasks as they are, the nodes that answer, the tasks that gave a report, and the time."""
         # Swarm forgets old tasks of a share; what they were still counts.
         self._tasks.update((task.id, task) for task in tasks)
-        self._reported, self._now = reported, now
+        self._reported, self._ready, self._now = reported, ready, now
         for task in tasks:
             if task.phase is Phase.ALIVE and task.node in ready:
                 self._last_alive[task.share] = now
@@ -87,6 +89,21 @@ class Watch:
         return all(map(self._is_settled, range(len(self._last_alive))))
 
     @property
+    def tasks(self) -> Collection[str]:
+        """The ids of all that were seen."""
+        return self._tasks.keys()
+
+    @property
+    def stranded(self) -> tuple[int, ...]:
+        """The shares whose task is on a node that does not answer, and that have no other."""
+        newest = {share: tasks[-1] for share in range(len(self._last_alive)) if (tasks := self.of(share))}
+        return tuple(
+            share
+            for share, task in newest.items()
+            if task.phase in (Phase.ALIVE, Phase.GONE) and task.node not in self._ready and not self._is_settled(share)
+        )
+
+    @property
     def all_done(self) -> bool:
         """Whether every share ended well, so that Swarm begins none again."""
         return all(any(task.phase is Phase.DONE for task in self.of(index)) for index in range(len(self._last_alive)))
@@ -94,6 +111,10 @@ class Watch:
     def of(self, share: int) -> list[Task]:
         """The share's tasks, oldest first."""
         return sorted((task for task in self._tasks.values() if task.share == share), key=lambda task: task.created)
+
+    def ended(self, share: int) -> list[Task]:
+        """Those that came to an end of their own, whose reports can be had."""
+        return [task for task in self.of(share) if task.phase in (Phase.DONE, Phase.DEAD)]
 
     def deaths(self, share: int) -> list[Task]:
         """Those that died and left no report."""
