@@ -36,7 +36,7 @@ def near_and_empty(swarm: Bench) -> Iterator[None]:
 
 
 @pytest.fixture
-def gpu_nodes(swarm: Bench) -> Iterator[list[Host]]:
+def gpu_nodes(swarm: Bench) -> list[Host]:
     """All three have the label, and the cache's folder, empty."""
     for host in swarm.fleet.hosts:
         subprocess.run(["rm", "-rf", host.srv / "models"], check=True)

@@ -57,7 +57,7 @@ class Ran:
 
 @dataclass(frozen=True)
 class Bench:
-    """Everything that a test needs. ``far`` is the way to the store, ``origin`` that to the toys: both can be made long."""
+    """Everything that a test needs. ``far`` and ``origin``, the ways to the store and to the toys, can be made long."""
 
     fleet: Fleet
     double: R2Double

@@ -78,7 +78,7 @@ def test_the_heaviest_share_is_within_a_third_of_the_best_possible(all: list[int
     assert max(loads) <= optimum_at_least * 4 / 3 or max(loads) <= sum(all) / count + ordered[0] * (1 - 1 / count)
 
 
-@pytest.mark.parametrize("text", ["", "1", "3/3", "-1/3", "0/0", "1/2/3", "a/3", "0/x", " 0/3", "0/3 ", "123456/999999"])
+@pytest.mark.parametrize("text", ["", "1", "3/3", "-1/3", "0/0", "1/2/3", "a/3", "0/x", " 0/3", "0/3 ", "123456/9"])
 def test_what_is_no_share_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError):
         Share.parse(text)

@@ -271,3 +271,49 @@ def test_help_needs_no_engine_and_no_credentials(
         monkeypatch.delenv(name)
     assert cli.main(arguments) == 0
     assert "Usage: weightdock-driver" in capsys.readouterr().out
+
+
+def test_quiet_leaves_stderr_empty_and_the_result_as_it_is(fake: FakeEngine, capsys: Output) -> None:
+    assert cli.main(["upload", "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert out.endswith("2 models: 2 uploaded · 2.0 MB\n")
+    assert err == ""
+
+
+def test_what_a_killed_driver_left_is_removed_first_and_named(fake: FakeEngine, capsys: Output) -> None:
+    fake.abandoned = ("weightdock-timm-89abcdef",)
+    assert cli.main(["upload"]) == 0
+    assert "removed weightdock-timm-89abcdef: its driver was killed\n" in capsys.readouterr().err
+    assert fake.record[0] == "remove abandoned"
+
+
+def test_keep_marks_the_containers_and_says_how_to_look_at_them(fake: FakeEngine, capsys: Output) -> None:
+    assert cli.main(["upload", "--framework", "timm", "--keep"]) == 0
+    (spec,) = fake.specs
+    assert spec.run.labels["weightdock.keep"] == "true"
+    assert f"kept {spec.name}: docker logs {spec.name}\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("0.3", "0.3"), ("0.3s", "0.3"), ("0.005m", "0.3")])
+def test_a_timeout_fails_what_has_not_ended(fake: FakeEngine, capsys: Output, text: str, seconds: str) -> None:
+    fake.plays[TIMM] = Play(waits=True)
+    assert cli.main(["upload", "--timeout", text]) == 1
+    out, _ = capsys.readouterr()
+    assert f"error: not finished within {seconds} s\ncause: --timeout ended the run\n" in out
+
+
+@pytest.mark.usefixtures("no_engine")
+@pytest.mark.parametrize("arguments", [["--timeout", "soon"], ["--timeout", "0"], ["--parallel", "0"]])
+def test_limits_that_are_none_are_refused(arguments: list[str], capsys: Output) -> None:
+    assert cli.main(["upload", *arguments]) == 2
+    assert "error: Invalid value for" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_engine")
+@pytest.mark.parametrize("command", [["swarm", "upload"], ["swarm", "bootstrap"]])
+def test_a_swarm_is_not_touched_before_the_request_is_known_to_be_good(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    assert cli.main(command) == 2
+    assert capsys.readouterr().err.startswith("error: R2 credentials not configured\n")

@@ -173,3 +173,26 @@ def test_no_color_means_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
         display.tick(["weightdock-timm-01234567"])
     assert "timm/a" in stream.getvalue()
     assert not re.search(r"\x1b\[[0-9;]*3[0-9][0-9;]*m", stream.getvalue())
+
+
+def test_quiet_is_silent() -> None:
+    stream = io.StringIO()
+    with for_stderr(stream, quiet=True) as display:
+        display.event(event("timm/a", Stage.UPLOAD, State.STARTED))
+        display.tick(["weightdock-timm-01234567"])
+        display.say("stopping")
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize(("set_to", "coloured"), [(None, True), ("1", False)])
+def test_no_colour_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch, set_to: str | None, coloured: bool) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    if set_to:
+        monkeypatch.setenv("NO_COLOR", set_to)
+    stream = Terminal()
+    with for_stderr(stream, Clock()) as display:
+        display.event(event("timm/a", Stage.UPLOAD, State.FAILED))
+        display.tick(["weightdock-timm-01234567"])
+    assert ("\x1b[31m" in stream.getvalue()) is coloured

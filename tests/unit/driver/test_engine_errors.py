@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from docker.errors import DockerException
 from urllib3.exceptions import ProtocolError
 
 from support.driver_fakes import connection_error
-from weightdock.errors import EngineError
+from weightdock.errors import ConfigurationError, EngineError
+from weightdock_driver import engine_errors
+from weightdock_driver.engine import Engine, check_mount
+from weightdock_driver.run_spec import Mount
 
 # The SDK leaves the socket open on which a connection failed.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -53,3 +57,69 @@ def test_a_socket_that_is_not_for_us_means_no_right(monkeypatch: pytest.MonkeyPa
     error = connection_error()
     assert error.what == "no right to the container engine"
     assert "usermod -aG docker" in error.next
+
+
+def test_no_socket_and_no_program_means_that_nothing_is_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    error = refusal(monkeypatch, f"unix://{tmp_path}/none.sock")
+    assert error.what == "no container engine is installed"
+    assert "make engine" in error.next
+
+
+@pytest.mark.parametrize(
+    ("explanation", "what", "help"),
+    [
+        ("write /var/lib/docker/x: no space left on device", "the engine's disk is full", "docker system prune"),
+        ("exec /usr/bin/weightdock: exec format error", "i:1 is for another platform than the engine's", "make images"),
+        (
+            "image with reference i:1 was found but does not match the specified platform: wanted linux/arm64",
+            "i:1 is for another platform than the engine's",
+            "DOCKER_DEFAULT_PLATFORM",
+        ),
+        ("This node is not a swarm manager. Use docker swarm init", "this engine is no Swarm manager", "swarm init"),
+        ("something else", "the container engine would not start c", "journalctl"),
+    ],
+)
+def test_what_the_engine_refuses_is_told_apart(explanation: str, what: str, help: str) -> None:
+    error = engine_errors.refused("start c", explanation, "i:1")
+    assert (error.what, error.cause) == (what, explanation)
+    assert help in error.next
+
+
+@pytest.mark.parametrize("chosen_by", ["variable", "configuration"])
+def test_a_context_that_does_not_exist_is_no_reason_to_take_another_engine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, chosen_by: str
+) -> None:
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    chosen = {"currentContext": "none"} if chosen_by == "configuration" else {}
+    (tmp_path / "config.json").write_text(json.dumps(chosen))
+    if chosen_by == "variable":
+        monkeypatch.setenv("DOCKER_CONTEXT", "none")
+    with pytest.raises(EngineError, match="the chosen docker context does not exist"):
+        Engine()
+
+
+@pytest.mark.parametrize(
+    ("mount", "engine", "refused"),
+    [
+        (Mount("/srv/models", "/c"), "unix:///var/run/docker.sock", False),
+        (Mount("/srv/models", "/c"), "ssh://gpu-1", False),
+        (Mount("a-volume", "/c"), "ssh://gpu-1", False),
+        (Mount("C:\\models", "/c"), "npipe:////./pipe/docker_engine", False),
+        (Mount("C:\\models", "/c"), "tcp://10.0.0.1:2376", True),
+        (Mount("/etc/ssl/ours.pem", "/c", of_this_machine=True), "tcp://127.0.0.1:2375", False),
+        (Mount("/etc/ssl/ours.pem", "/c", of_this_machine=True), "ssh://gpu-1", True),
+        (Mount("/etc/ssl/ours.pem", "/c", of_this_machine=True), "tcp://gpu-1:2376", True),
+    ],
+)
+def test_a_folder_that_another_machines_engine_cannot_have_is_refused(mount: Mount, engine: str, refused: bool) -> None:
+    if not refused:
+        check_mount(mount, engine)
+        return
+    with pytest.raises(ConfigurationError) as told:
+        check_mount(mount, engine)
+    assert engine in told.value.cause

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from weightdock.errors import ConfigurationError
 from weightdock_driver import jobs
 from weightdock_driver.env_files import Given
 from weightdock_driver.jobs import Request
-from weightdock_driver.run_spec import Mount, Role, Run
+from weightdock_driver.run_spec import Mount, Role, Run, Variable
 
 RUN = Run("01234567", "host:1")
 
@@ -129,3 +130,24 @@ def test_runs_have_different_ids() -> None:
     first, second = jobs.new_run(), jobs.new_run()
     assert re.fullmatch("[0-9a-f]{8}", first.id)
     assert first.id != second.id
+
+
+def test_proxies_and_a_ca_bundle_of_this_machine_reach_every_container() -> None:
+    given = replace(
+        loaded(), proxies=(Variable("HTTPS_PROXY", "http://proxy:3128"),), authorities=Path("/etc/ssl/ours.pem")
+    )
+    for job in (*jobs.upload(request(), given, RUN), *jobs.bootstrap(request(), given, RUN)):
+        told = {one.name: one.value for one in job.spec.environment}
+        assert told["HTTPS_PROXY"] == "http://proxy:3128"
+        assert {told[name] for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")} == {jobs.AUTHORITIES}
+        assert job.spec.mounts[1] == Mount("/etc/ssl/ours.pem", jobs.AUTHORITIES, of_this_machine=True)
+
+
+@pytest.mark.parametrize("proxy", ["http://user:pass@127.0.0.1:3128", "localhost:3128"])
+def test_a_proxy_on_loopback_is_refused_and_its_password_is_not_shown(proxy: str) -> None:
+    given = replace(loaded(), proxies=(Variable("HTTPS_PROXY", proxy),))
+    with pytest.raises(ConfigurationError) as refused:
+        jobs.upload(request(), given, RUN)
+    assert refused.value.what == "HTTPS_PROXY cannot be reached from a container"
+    assert "pass" not in str(refused.value).replace("password", "")
+    assert jobs.upload(request(network="host"), given, RUN)

@@ -147,3 +147,41 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_no_more_run_at_a_time_than_was_asked_for() -> None:
+    fake, lock, now, most = engine(Play()), threading.Lock(), [0], [0]
+
+    def one_more() -> None:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(0.1)
+        with lock:
+            now[0] -= 1
+
+    fake.plays = {image: Play(on_output=one_more) for image in fake.plays}
+    ended = run.run(
+        fake, [TIMM, ULTRALYTICS, job("timm", "b"), job("timm", "c")], FakeDisplay(), run.Limits(parallel=2)
+    )
+    assert (len(ended), most[0]) == (4, 2)
+
+
+def test_when_the_time_is_up_what_has_ended_counts_and_the_rest_is_stopped_and_lost() -> None:
+    fake, display = engine(Play(waits=True)), FakeDisplay()
+    began = time.monotonic()
+    timm, ultralytics = run.run(fake, [TIMM, ULTRALYTICS], display, run.Limits(seconds=0.5))
+    assert 0.5 <= time.monotonic() - began < run.GRACE_SECONDS
+    assert timm.lost
+    assert timm.lost.what == "not finished within 0.5 s"
+    assert ultralytics.report == RunReport((result("ultralytics/a"),))
+    assert display.said == ["time is up: stopping weightdock-timm-01234567 (once more: without waiting)"]
+    assert removed(fake.record) == BOTH_REMOVED
+
+
+def test_what_waits_for_its_turn_when_the_time_is_up_is_lost_too() -> None:
+    fake = engine(Play(waits=True))
+    timm, ultralytics = run.run(fake, [TIMM, ULTRALYTICS], FakeDisplay(), run.Limits(parallel=1, seconds=0.3))
+    assert timm.lost
+    assert ultralytics.lost
+    assert "start weightdock-ultralytics-01234567" not in fake.record

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.driver_fakes import SETTINGS
+from weightdock.errors import ConfigurationError
+from weightdock_driver import env_files
+
+LINES = "".join(f"{name}={value}\n" for name, value in SETTINGS.items())
+
+
+def given(tmp_path: Path, more: str = "") -> env_files.Given:
+    file = tmp_path / "settings.env"
+    file.write_text(LINES + more)
+    return env_files.load([file])
+
+
+def test_proxies_reach_the_containers_in_both_spellings(tmp_path: Path) -> None:
+    told = given(tmp_path, "https_proxy=http://proxy:3128\nNO_PROXY=store\n").proxies
+    assert [(one.name, one.value) for one in told] == [
+        ("HTTPS_PROXY", "http://proxy:3128"),
+        ("https_proxy", "http://proxy:3128"),
+        ("NO_PROXY", "store"),
+        ("no_proxy", "store"),
+    ]
+
+
+def test_named_files_take_neither_proxy_nor_bundle_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    monkeypatch.setenv("SSL_CERT_FILE", __file__)
+    assert given(tmp_path).proxies == ()
+    assert given(tmp_path).authorities is None
+
+
+def test_without_files_both_are_the_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in {**SETTINGS, "HTTPS_PROXY": "http://proxy:3128", "SSL_CERT_FILE": __file__}.items():
+        monkeypatch.setenv(name, value)
+    read = env_files.load([])
+    assert "HTTPS_PROXY" in [one.name for one in read.proxies]
+    assert read.authorities == Path(__file__)
+
+
+def test_a_bundle_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        given(tmp_path, "AWS_CA_BUNDLE=/no/such.pem\n")
+    assert refused.value.what == "AWS_CA_BUNDLE cannot be used"
+    assert "/no/such.pem" in refused.value.cause
