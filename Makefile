@@ -82,6 +82,16 @@ lock/%:
 bootstrap: $(DRIVER) ## Fill this machine's cache from the store
 	$(DRIVER) $(DEMO_SETTINGS) bootstrap $(DEMO_NETWORK) --save $(LAST_RUN)
 
+##@ On a fleet (the engine is a Swarm's manager: docs/fleet.md)
+
+.PHONY: swarm-upload
+swarm-upload: $(DRIVER) ## The same as upload-all on the Swarm's nodes, in TASKS=3 shares a framework
+	$(DRIVER) swarm upload --tasks $(or $(TASKS),3)
+
+.PHONY: swarm-bootstrap
+swarm-bootstrap: $(DRIVER) ## Fill the cache of every node that meets CONSTRAINT=node.labels.gpu==true
+	$(DRIVER) swarm bootstrap --constraint $(or $(CONSTRAINT),node.labels.gpu==true)
+
 ##@ Build
 
 .PHONY: engine
@@ -116,6 +126,9 @@ test: images browser .venv/dev ## Unit, image, browser and integration tests, on
 .PHONY: browser
 browser: ## Have a Chromium for the tests: the one that is there, else install one
 	docker/browser
+
+test/fleet: images .venv/dev ## A Swarm of three engines in network namespaces, other engines, manifests (root, 10 minutes)
+	.venv/bin/pytest -m fleet
 
 .PHONY: lint
 lint: .venv/dev ## ruff, mypy, shellcheck, hadolint

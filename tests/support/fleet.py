@@ -67,7 +67,7 @@ class Host:
         """Its engine, once it answers; killed at the end, with whatever it runs."""
         here, socket = self.folder, self.socket
         self.srv.mkdir(parents=True, exist_ok=True)
-        for stale in ("docker.pid", "docker.sock"):
+        for stale in ("docker.pid", "docker.sock", "exec/containerd/containerd.pid"):
             (here / stale).unlink(missing_ok=True)
         dockerd = f"exec {self.dockerd} --data-root {here}/data --exec-root {here}/exec --pidfile {here}/docker.pid"
         # `ip netns exec` would hide the control groups, hence nsenter.

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 import docker
+from docker.constants import DEFAULT_DOCKER_API_VERSION
 from docker.context import ContextAPI
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container as SdkContainer
@@ -36,8 +37,7 @@ class Engine:
         """Connect and agree on an API version. Raises EngineError when no engine answers."""
         self._asked = _asked()
         try:
-            # ssh:// by the ssh command, as the docker CLI does it: the user's ~/.ssh/config, agent and known hosts.
-            self._client = docker.from_env(use_ssh_client=True)
+            self._client = _connected()
             _log.debug("engine %s, API %s", self._client.api.base_url, self._client.api.api_version)
         except (DockerException, OSError, ValueError) as error:
             raise unreachable(error, self._asked) from error
@@ -230,6 +230,32 @@ def _is_elsewhere(engine: str) -> bool:
         return parts.scheme in ("tcp", "http", "https") and not ipaddress.ip_address(parts.hostname or "").is_loopback
     except ValueError:
         return parts.hostname != "localhost"
+
+
+def _connected() -> docker.DockerClient:
+    """A client of the newest API that the SDK and the engine both know."""
+
+    def client(version: str) -> docker.DockerClient:
+        # ssh:// by the ssh command, as the docker CLI does it: the user's ~/.ssh/config, agent and known hosts.
+        made = docker.from_env(version=version, use_ssh_client=True)
+        # Else REQUESTS_CA_BUNDLE would replace the authority of DOCKER_CERT_PATH, by which an engine is known.
+        made.api.trust_env = False
+        return made
+
+    first = client(DEFAULT_DOCKER_API_VERSION)
+    try:
+        spoken = str(first.version(api_version=False)["ApiVersion"])
+    except BaseException:
+        first.close()
+        raise
+    if _numbers(spoken) >= _numbers(DEFAULT_DOCKER_API_VERSION):
+        return first
+    first.close()
+    return client(spoken)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
 
 
 def _asked() -> str:

@@ -71,17 +71,11 @@ def arguments(
     container = {
         "Image": image,
         "Args": list(spec.args),
-<<<<<<< HEAD
-        "Env": _environment(service),
-        "Labels": _labels(spec),
-        **held_in,
-        "Mounts": [*held_in["Mounts"], *(_mount(mount) for mount in spec.mounts if not mount.of_this_machine)],
-=======
         "Env": _environment(service, str(instead.share) if instead else _SLOT),
         # Not the driver's label: what it marks is a driver's own to remove, and these are Swarm's.
         "Labels": {RUN_LABEL: spec.run.id, ROLE_LABEL: str(spec.role)},
-        "Mounts": [_mount(mount) for mount in spec.mounts if not mount.of_this_machine],
->>>>>>> 6be14f8 (Give a share whose node is lost to another node)
+        **held_in,
+        "Mounts": [*held_in["Mounts"], *(_mount(mount) for mount in spec.mounts if not mount.of_this_machine)],
         "Secrets": [_secret(spec.run, variable.name, stored) for variable in secrets(service)],
         "Configs": [_config(spec.run, mount, stored) for mount in spec.mounts if mount.of_this_machine],
         "StopGracePeriod": 5 * _SECOND,

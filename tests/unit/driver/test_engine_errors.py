@@ -48,7 +48,7 @@ def test_an_address_that_makes_no_sense_is_named(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_socket_that_is_not_for_us_means_no_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    def from_env(**_how: bool) -> None:
+    def from_env(**_how: object) -> None:
         # As the SDK nests it; root, as whom tests often run, cannot be refused by a real socket.
         reason = ProtocolError("Connection aborted.", PermissionError(13, "Permission denied"))
         raise DockerException(f"Error while fetching server API version: {reason}") from ConnectionError(reason)

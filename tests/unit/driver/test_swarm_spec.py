@@ -10,7 +10,7 @@ from support.driver_fakes import SECRET, SETTINGS
 from weightdock import settings
 from weightdock.artifact import Framework
 from weightdock.upload.share import shares
-from weightdock_driver import jobs, swarm_spec
+from weightdock_driver import hardening, jobs, swarm_spec
 from weightdock_driver.env_files import Given
 from weightdock_driver.jobs import Request
 from weightdock_driver.run_spec import Run, sdk_arguments
@@ -37,7 +37,7 @@ def test_image_arguments_mounts_network_and_labels_are_those_of_a_container() ->
     one_host = sdk_arguments(JOB.spec)
     assert CONTAINER["Image"] == "sha256:ab"
     assert CONTAINER["Args"] == one_host["command"]
-    assert CONTAINER["Mounts"] == one_host["mounts"][:1]
+    assert CONTAINER["Mounts"][1:] == one_host["mounts"][:1]
     assert MADE["task_template"]["Networks"] == [{"Target": "overlay"}]
     assert MADE["labels"] == one_host["labels"]
     plain = {name: value for name, value in one_host["environment"].items() if name not in swarm_spec.SECRETS}
@@ -81,7 +81,7 @@ def test_a_bootstrap_is_a_global_job_on_its_node_with_the_folder_of_that_node() 
     made = swarm_spec.arguments(Service(job, (job.models,), ("node.id==n1",), "gpu-1"), "sha256:ab", STORED)
     assert made["mode"] == {"GlobalJob": {}}
     assert made["task_template"]["Placement"] == {"Constraints": ["node.id==n1"]}
-    assert made["task_template"]["ContainerSpec"]["Mounts"][0] == {
+    assert made["task_template"]["ContainerSpec"]["Mounts"][1] == {
         "Type": "bind",
         "Source": "/srv/models",
         "Target": "/workspace/data/.cache/models",
@@ -91,5 +91,6 @@ def test_a_bootstrap_is_a_global_job_on_its_node_with_the_folder_of_that_node() 
 
 
 def test_what_holds_a_container_in_holds_a_task_in() -> None:
-    assert (CONTAINER["Init"], CONTAINER["CapabilityDrop"]) == (True, ["ALL"])
-    assert CONTAINER["Privileges"] == {"NoNewPrivileges": True}
+    held_in, resources = hardening.service_arguments(JOB.spec.memory_bytes)
+    assert {name: CONTAINER[name] for name in held_in if name != "Mounts"} | {"Mounts": CONTAINER["Mounts"][:1]} == held_in
+    assert MADE["task_template"]["Resources"] == resources
