@@ -123,10 +123,10 @@ def bootstrap(
 ) -> int:
     """Fill this node's cache from the store, each file checked while it streams."""
     given = env_files.load(files)
-    kept = cache or str(given.cache.absolute())
+    kept = cache or str(given.settings.cache.absolute())
     work = jobs.bootstrap(options.request(frameworks, models, kept, network, tag), given, jobs.new_run(keep))
     if cache is None:
-        host.have_folder(given.cache)
+        host.have_folder(given.settings.cache)
     tell(jobs.announcement(work, given, "bootstrap") + f"\n  gpus      {host.gpus()}", quiet)
     merged = _run(work, quiet, timeout)
     return _show(merged, as_json, report.table(merged), save)

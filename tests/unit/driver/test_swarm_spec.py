@@ -92,5 +92,7 @@ def test_a_bootstrap_is_a_global_job_on_its_node_with_the_folder_of_that_node() 
 
 def test_what_holds_a_container_in_holds_a_task_in() -> None:
     held_in, resources = hardening.service_arguments(JOB.spec.memory_bytes)
-    assert {name: CONTAINER[name] for name in held_in if name != "Mounts"} | {"Mounts": CONTAINER["Mounts"][:1]} == held_in
+    assert {name: CONTAINER[name] for name in held_in if name != "Mounts"} | {
+        "Mounts": CONTAINER["Mounts"][:1]
+    } == held_in
     assert MADE["task_template"]["Resources"] == resources
