@@ -127,6 +127,7 @@ test: images browser .venv/dev ## Unit, image, browser and integration tests, on
 browser: ## Have a Chromium for the tests: the one that is there, else install one
 	docker/browser
 
+.PHONY: test/fleet
 test/fleet: images .venv/dev ## A Swarm of three engines in network namespaces, other engines, manifests (root, 10 minutes)
 	.venv/bin/pytest -m fleet
 
