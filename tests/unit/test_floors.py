@@ -142,7 +142,7 @@ def test_a_second_reader_of_the_environment_is_seen(tmp_path: Path, source: str)
     assert house.reads_environment(_small_house(tmp_path, {"cache.py": source})["weightdock.cache"])
 
 
-def test_only_the_store_imports_boto3() -> None:
+def test_only_the_store_imports_the_s3_client() -> None:
     doors = _doors(HOUSE, {"boto3", "botocore", "mypy_boto3_s3"})
     assert {HOUSE[name].room for name in doors} == {"weightdock.store"}
 
@@ -155,7 +155,7 @@ def test_the_drivers_engine_alone_imports_the_docker_sdk() -> None:
     assert _doors(HOUSE, {"docker"}) <= {"weightdock_driver.engine"}
 
 
-def test_importing_any_module_of_common_imports_neither_a_framework_nor_boto3() -> None:
+def test_importing_any_module_of_common_imports_neither_a_framework_nor_an_s3_client() -> None:
     dear = FRAMEWORKS | {"boto3", "botocore"}
     at_once = {
         name: dear & {imported.partition(".")[0] for imported in house.imports_at_once(module, COMMON)}
@@ -164,5 +164,5 @@ def test_importing_any_module_of_common_imports_neither_a_framework_nor_boto3() 
     # The first request imports store.session, and one that was refused store.refusals.
     assert {name: found for name, found in at_once.items() if found} == {
         "weightdock.store.refusals": {"botocore"},
-        "weightdock.store.session": {"boto3", "botocore"},
+        "weightdock.store.session": {"botocore"},
     }

@@ -1,4 +1,4 @@
-"""What a node whose cache has everything does: look, and say so. No request, no boto3, nothing read but receipts."""
+"""What a node whose cache has everything does: look, and say so. No request, no botocore, nothing read but receipts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One bucket through boto3: every request of a process, at one shared pace.
+"""One bucket through botocore: every request of a process, at one shared pace.
 
 R2 is S3 with rules of its own (https://developers.cloudflare.com/r2/api/s3/api/): region ``auto``, no checksum
 trailers, no ``Expect: 100-continue``.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from weightdock.settings import Settings
 from weightdock.store.pace import Pace
@@ -30,7 +30,7 @@ _Answer = TypeVar("_Answer")
 
 
 class Bucket:
-    """The bucket of ``settings``. Cheap to make: boto3 is imported and the client built with the first request."""
+    """The bucket of ``settings``. Cheap to make: botocore is imported and the client built with the first request."""
 
     def __init__(self, settings: Settings, pace: Pace | None = None) -> None:
         """Raise ConfigurationError without credentials."""
@@ -46,13 +46,13 @@ class Bucket:
 
     @cached_property
     def client(self) -> S3Client:
-        """boto3's client, which may be used from several threads."""
+        """Botocore's client, which may be used from several threads."""
         from botocore.config import Config
         from botocore.handlers import add_expect_header
 
         from weightdock.store.session import session
 
-        client = session().client(
+        made: object = session().create_client(
             "s3",
             region_name="auto",
             endpoint_url=self._credentials.endpoint_url,
@@ -69,8 +69,9 @@ class Bucket:
                 max_pool_connections=_CONNECTIONS,
             ),
         )
-        # R2 does not know it, and each request would wait up to a second for an answer. boto3 1.44 turns even bytes
+        # R2 does not know it, and each request would wait up to a second for an answer. botocore 1.44 turns even bytes
         # into something that has `read`, for which this handler of botocore's asks before sending.
+        client = cast("S3Client", made)
         client.meta.events.unregister("before-call.s3", add_expect_header)
         return client
 
