@@ -186,13 +186,42 @@ def test_a_second_ctrl_c_does_not_wait_and_leaves_no_container(bench: Bench) -> 
     assert time.monotonic() - began < 4  # the grace is 5
 
 
-def test_what_a_killed_driver_leaves_can_be_found_by_its_label(bench: Bench) -> None:
-    ran = bench.run(bench.images(timm="wait"), "--model", "convnext_tiny")
-    ran.until("upload started")
-    ran.process.kill()
-    ran.end()
-    (left,) = ran.containers
-    docker("rm", "--force", left)
+def test_the_next_run_removes_what_a_killed_driver_left_and_not_what_a_living_one_runs(bench: Bench) -> None:
+    waiting = bench.images(timm="wait")
+    killed, living = (bench.run(waiting, "--model", "convnext_tiny") for _ in range(2))
+    for ran in (killed, living):
+        ran.until("upload started")
+    killed.process.kill()
+    killed.end()
+    assert len(killed.containers) == 1
+    try:
+        code, _, err = bench.run(bench.images(timm="succeed"), "--model", "convnext_tiny").end()
+        assert code == 0
+        assert err.count(": its driver was killed\n") == 1
+        assert killed.containers == []
+        assert len(living.containers) == 1
+    finally:
+        living.process.send_signal(signal.SIGTERM)
+        living.end()
+
+
+def test_what_is_to_be_kept_is_kept_even_from_the_next_run(bench: Bench) -> None:
+    ran = bench.run(bench.images(timm="succeed"), "--model", "convnext_tiny", "--keep")
+    _, _, err = ran.end()
+    (kept,) = ran.containers
+    try:
+        assert "\nkept weightdock-timm-" in err
+        assert bench.run(bench.images(timm="succeed"), "--model", "convnext_tiny").end()[0] == 0
+        assert ran.containers == [kept]
+    finally:
+        docker("rm", "--force", kept)
+
+
+def test_time_that_is_up_removes_the_container_and_is_its_models_error(bench: Bench) -> None:
+    ran = bench.run(bench.images(timm="wait"), "--model", "convnext_tiny", "--timeout", "2s")
+    code, out, _ = ran.end()
+    assert (code, ran.containers) == (1, [])
+    assert "error: not finished within 2 s\n" in out
 
 
 def test_a_running_container_is_held_in_and_its_key_is_in_no_label_and_no_argument(bench: Bench) -> None:
