@@ -148,6 +148,10 @@ bench: images .venv/bench ## Measure and simulate anew: docs/benchmarks and the 
 	.venv/bin/python bench/fleet_simulation.py
 	PYTHONPATH=tests .venv/bin/python bench/scale.py
 
+.PHONY: bench/upload
+bench/upload: .venv/bench ## Measure an upload beside s5cmd, rclone and boto3
+	PYTHONPATH=tests .venv/bin/python bench/upload.py
+
 .PHONY: bench/fill
 bench/fill: .venv/bench ## Measure a node's cold fill beside s5cmd, rclone and boto3, and from far away
 	PYTHONPATH=tests .venv/bin/python bench/fill.py

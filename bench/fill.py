@@ -9,25 +9,23 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import random
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from harness import Sample, compared, interleaved, run
 from results import BENCHMARKS, Table, machine, save
+from serving import serving
 from support.command import WEIGHTDOCK, environment
 from support.latency_proxy import LatencyProxy
-from support.local_ca import make_certificate
 from support.samples import PREFIX, TOY, UPLOADED, VERDICT, provenance, spec
-from support.servers import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server, rclone_server
+from support.servers import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server
 from support.toy import with_third_framework
 from weightdock.artifact import Digest
 from weightdock.store import manifest
@@ -126,23 +124,6 @@ def warm(given: Mapping[str, str], folder: Path, rounds: int) -> dict[str, list[
     return interleaved(rounds, {name: partial(run, one, given, folder) for name, one in commands.items()})
 
 
-@contextmanager
-def _server(scheme: str, folder: Path) -> Iterator[tuple[Server, dict[str, str]]]:
-    """rclone, and what clients must be told to trust it."""
-    if scheme == "http":
-        with rclone_server() as server:
-            yield server, {}
-        return
-    certificate = make_certificate(folder)
-    trust = {"AWS_CA_BUNDLE": str(certificate.authority)}
-    os.environ.update(trust)
-    try:
-        with rclone_server(certificate) as server:
-            yield server, trust
-    finally:
-        del os.environ["AWS_CA_BUNDLE"]
-
-
 def main() -> None:
     """Measure, and write docs/benchmarks/fill.json and the table of its page."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -154,7 +135,7 @@ def main() -> None:
     head: tuple[str, ...] = ()
     for scheme in ("http", "https"):
         for case, (count, size) in _CASES.items():
-            with tempfile.TemporaryDirectory() as temporary, _server(scheme, Path(temporary)) as (server, trust):
+            with tempfile.TemporaryDirectory() as temporary, serving(scheme, Path(temporary)) as (server, trust):
                 folder, bucket = Path(temporary), server.new_bucket()
                 names = put(server, bucket, folder, count, size)
                 home = package(folder / "package", names)

@@ -29,8 +29,6 @@ HUGE_BYTES = 5 * 1024 * MIB
 SHA256_OF_HUGE = "7f06c62352aebd8125b2a1841e2b9e1ffcbed602f381c3dcb3200200e383d1d5"  # of zeros, by sha256sum
 BESIDE_PARTS_BYTES = 64 * MIB
 MOST_REQUESTS = 3
-MOST_CPU_SECONDS, BOTO3_SECONDS = 0.6, 0.35
-"""Of a run with nothing to do, where Python and boto3 alone take the second. Here and now they may take longer."""
 TRIES = 3
 YARDSTICK = "import time, boto3; boto3.client('s3', 'auto'); print(time.process_time())"
 
@@ -66,7 +64,7 @@ def _yardstick() -> float:
 
 
 @pytest.mark.parametrize("count", [8, 1826])
-def test_a_run_with_nothing_to_do_costs_three_requests_and_little_of_the_processor(
+def test_a_run_with_nothing_to_do_costs_three_requests_and_starts_no_loader(
     quick_r2: Bench, toy_package: Path, tmp_path: Path, count: int, pytestconfig: pytest.Config
 ) -> None:
     names = [f"model_{number}" for number in range(count)]
@@ -84,13 +82,13 @@ def test_a_run_with_nothing_to_do_costs_three_requests_and_little_of_the_process
     outcomes = Counter(row["outcome"] for row in json.loads(usage.stdout)["results"])
     asked = [str(one.operation) for one in quick_r2.double.record.entries()]
     requests = len(asked) // TRIES
+    # Said and not asserted, as machines and their other work differ; `make bench` compares.
     took = f"{usage.cpu_seconds:.2f} s of processor (boto3 alone: {yardstick:.2f} s)"
     announce(pytestconfig, f"nothing to do for {count} models: {requests} requests, {took}")
     assert outcomes == {"Already exists in R2": count}
     assert set(asked) == {"GetObject", "ListObjects"}
     assert len(asked) <= TRIES * MOST_REQUESTS
     assert usage.started == [], "no loader is started"
-    assert usage.cpu_seconds < MOST_CPU_SECONDS * max(1, yardstick / BOTO3_SECONDS)
 
 
 def test_the_memory_of_an_upload_does_not_grow_with_the_file(tmp_path: Path, pytestconfig: pytest.Config) -> None:
