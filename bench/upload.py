@@ -24,7 +24,7 @@ from support.servers import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server
 
 _TOOLS = Path(sys.executable).parent
 _FILES, _BYTES = 8, 100_000_000
-_CHECKS = {"weightdock": "sha256, signed", "s5cmd": "signed", "rclone": "signed", "boto3": "CRC, signed"}
+_CHECKS = {"weightdock": "sha256, signed", "s5cmd": "signed", "rclone": "signed", "boto3": "signed"}
 _OURS = """\
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -43,10 +43,11 @@ with ThreadPoolExecutor(4) as pool:
 """
 _BOTO3 = """\
 import sys, boto3
+from botocore.config import Config
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 bucket, prefix, *paths = sys.argv[1:]
-client = boto3.client("s3")
+client = boto3.client("s3", config=Config(request_checksum_calculation="when_required"))
 with ThreadPoolExecutor(4) as pool:
     list(pool.map(lambda path: client.upload_file(path, bucket, f"{prefix}/{Path(path).name}"), paths))
 """

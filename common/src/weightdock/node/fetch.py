@@ -19,6 +19,7 @@ from weightdock.store.manifest import Entry
 from weightdock.verify import Expectation, VerifiedFile, verify
 
 _COPY_BYTES = 1024 * 1024
+_LOOKS = 3
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,12 @@ class Fetch:
             self.cache.drop(leftovers)
             return self._download(entry, found, [])
         except StoreError:
-            # Where locks lie, another process may have finished meanwhile, and cleared our half away.
-            finished = self.cache.find(entry.model, entry.extension)
-            if finished and finished.sha256 == entry.sha256:
-                return finished
+            # Where locks lie, another process may have finished meanwhile, and cleared our half away. Its file has its
+            # name before it has its receipt, and yet another may be about to replace both: so the file is read.
+            for _ in range(_LOOKS):
+                finished = self.cache.adopt(entry.model, entry.extension, entry.sha256)
+                if finished:
+                    return finished
             raise
 
     def _download(self, entry: Entry, found: StoredObject, leftovers: Sequence[Path]) -> VerifiedFile:
