@@ -30,8 +30,10 @@ def _sections(command: click.Command, name: str, above: click.Context | None = N
     said = f"$ {context.command_path} --help\n{command.get_help(context)}"
     yield f"{'###' if above else '##'} {context.command_path}\n\n```console\n{said}\n```\n"
     if isinstance(command, click.Group):
-        for inner in sorted(command.commands):
-            yield from _sections(command.commands[inner], inner, context)
+        for inner in command.list_commands(context):
+            found = command.get_command(context, inner)  # imported when it is asked for
+            assert found
+            yield from _sections(found, inner, context)
 
 
 if __name__ == "__main__":

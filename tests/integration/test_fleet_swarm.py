@@ -146,15 +146,6 @@ def test_a_node_that_loses_its_power_half_way_costs_no_model_and_no_truth(swarm:
     assert len(kept) == len(set(kept)) == 60
 
 
-def test_three_nodes_take_at_most_six_tenths_of_the_time_of_one_when_the_origin_is_far(swarm: Bench) -> None:
-    swarm.origin.one_way_seconds = 0.6
-    seconds = {}
-    for tasks in "13":  # each with a cache of its own, as what is in a cache needs no origin
-        cache = ("--cache", f"cache-of-{tasks}")
-        seconds[tasks] = swarm.run(swarm.place(), "swarm", "upload", "--quiet", "--tasks", tasks, *cache).seconds
-    assert seconds["3"] <= 0.6 * seconds["1"]
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_leaves_nothing_on_the_swarm_and_no_container_on_any_node(
     swarm: Bench, number: signal.Signals, code: int

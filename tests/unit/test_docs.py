@@ -60,6 +60,7 @@ def test_a_link_that_leads_nowhere_is_found() -> None:
 
 def test_the_page_of_commands_says_what_help_says() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "make docs"
+    assert "  --dry-run " in page().partition("### weightdock upload")[2].partition("###")[0], "options and all"
 
 
 def test_every_page_of_the_documentation_is_reached_from_the_readme() -> None:
