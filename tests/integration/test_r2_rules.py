@@ -289,7 +289,13 @@ def test_rule_7_a_store_that_hangs_on_expectations_takes_everything(errand: Erra
 
 
 def test_rule_8_no_bucket_is_asked_for_made_or_listed(entries: list[Entry]) -> None:
-    assert {one.operation for one in entries} == {*WRITES, "GetObject", "ListObjects", "ListMultipartUploads"}
+    assert {one.operation for one in entries} == {
+        *WRITES,
+        "GetObject",
+        "HeadObject",
+        "ListObjects",
+        "ListMultipartUploads",
+    }
 
 
 def test_rule_9_a_run_costs_what_its_plan_said(errand: Errand) -> None:

@@ -9,6 +9,7 @@ import http.client
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from threading import Lock
 from xml.etree import ElementTree
 
 from support.r2_double import upstream
@@ -22,6 +23,9 @@ from support.r2_double.upstream import Answer, Upstream
 
 _ORDERED = COMMITS | {Operation.CREATE_UPLOAD, Operation.DELETE_OBJECT}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+_ONE_AT_A_TIME = Lock()
+"""moto works an object's ETag out when somebody first asks, and two at once may spoil it for good."""
 
 
 class Store:
@@ -53,6 +57,7 @@ class Store:
             with ExitStack() as commit:
                 end = self._send_all_but_the_end(request, body, behind)
                 self._commit(request, end, commit)
+                commit.enter_context(_ONE_AT_A_TIME)
                 if behind.sock is None:
                     upstream.begin(behind, request)
                 upstream.send(behind, end)
