@@ -266,18 +266,21 @@ def test_sizes_are_those_of_docker_image_inspect() -> None:
     assert size == int(docker("image", "inspect", "--format", "{{.Size}}", "weightdock/base:bookworm"))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody without a right to the engine")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a refused socket that the SDK leaves
-def test_without_a_right_to_the_socket_the_error_says_how_to_get_it() -> None:
-    groups, nobody = os.getgroups(), 65534
-    os.setgroups([])
-    os.setegid(nobody)
-    os.seteuid(nobody)
-    try:
-        error = connection_error()
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-        os.setgroups(groups)
+def test_without_a_right_to_the_socket_the_error_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, me, nobody = tmp_path / "engine.sock", os.geteuid(), 65534
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{closed}")
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.bind(str(closed))
+        engine.listen()
+        closed.chmod(0)
+        if me == 0:  # whom no mode stops
+            os.seteuid(nobody)
+        try:
+            error = connection_error()
+        finally:
+            os.seteuid(me)
     assert error.what == "no right to the container engine"
     assert "usermod -aG docker" in error.next
