@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from support.hostile import CORPUS, genuine
 from support.hostile.case import Hostile
 from support.hostile.torch_format import torch_legacy, torch_zip
-from weightdock import safety
 from weightdock.errors import IntegrityError
+from weightdock.safety import gate
 from weightdock.safety.allow import AllowList, Use, allow_list
 from weightdock.safety.refusal import RefusalError
 from weightdock.safety.walk import Walk
@@ -63,7 +63,7 @@ def _judge(content: bytes, framework: str = "ultralytics") -> bool:
         file.flush()
         started = time.monotonic()
         try:
-            safety.check(Path(file.name), framework)
+            gate.check(Path(file.name), framework)
         except IntegrityError as error:
             refused = error
     assert time.monotonic() - started < _SECONDS

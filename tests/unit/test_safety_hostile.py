@@ -14,8 +14,8 @@ import pytest
 
 from support.hostile import CORPUS, archives, careless_loader, gadgets, opcodes
 from support.hostile.case import Hostile
-from weightdock import safety
 from weightdock.errors import ExitCode, IntegrityError
+from weightdock.safety import gate
 
 _AT_LEAST = 40
 _SECONDS = 5
@@ -27,7 +27,7 @@ def _refusal(hostile: Hostile, folder: Path) -> IntegrityError:
     canary, path = folder / "canary", folder / hostile.file_name
     path.write_bytes(hostile.build(canary))
     with pytest.raises(IntegrityError) as refused:
-        safety.check(path, hostile.framework)
+        gate.check(path, hostile.framework)
     path.unlink()
     assert not canary.exists()
     return refused.value
@@ -66,7 +66,7 @@ def test_a_bomb_costs_neither_memory_nor_time(hostile: Hostile, tmp_path: Path) 
     tracemalloc.start()
     try:
         with pytest.raises(IntegrityError):
-            safety.check(path, hostile.framework)
+            gate.check(path, hostile.framework)
         assert tracemalloc.get_traced_memory()[1] < _MEMORY_BYTES
     finally:
         tracemalloc.stop()

@@ -9,13 +9,10 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from weightdock.artifact import Digest, ModelId, Provenance
 from weightdock.errors import IntegrityError
-
-if TYPE_CHECKING:
-    from weightdock.safety import Verdict  # 30 ms, which a node does without
+from weightdock.safety import Verdict
 
 _CHUNK_BYTES = 4 * 1024 * 1024
 

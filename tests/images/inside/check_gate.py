@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from weightdock import safety
+from weightdock.safety import gate
 from weightdock.safety.allow import Use, allow_list
 
 FOLDER = Path(tempfile.mkdtemp())
@@ -35,7 +35,7 @@ def saved(framework: str, name: str, value: object, load: Callable[[Path], objec
 
     path = FOLDER / name
     torch.save(value, path, **how)
-    verdict = safety.check(path, framework)
+    verdict = gate.check(path, framework)
     load(path)
     path.unlink()
     LOADED.append(f"{name} {verdict.format} {len(verdict.names)}")

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from weightdock import safety
 from weightdock.artifact import Framework, Provenance
 from weightdock.cache import Cache
 from weightdock.catalogue import ModelSpec
@@ -19,6 +18,7 @@ from weightdock.errors import IntegrityError, OriginError
 from weightdock.events import Event, Observer, Stage, State
 from weightdock.licence import LicencePolicy, Ruling
 from weightdock.origins import AcquiredFile
+from weightdock.safety import Verdict, gate
 from weightdock.store import BytesObserver
 from weightdock.store.manifest import Entry
 from weightdock.upload.plan import PlannedUpload, denied, difference
@@ -47,7 +47,7 @@ class Acquire:
     cache: Cache
     loader: Loader
     observe: Observer
-    judge: Callable[[Path, str], safety.Verdict] = safety.check
+    judge: Callable[[Path, str], Verdict] = gate.check
     licences: LicencePolicy = field(default_factory=LicencePolicy)
 
     def obtain(self, planned: PlannedUpload) -> tuple[VerifiedFile, str]:

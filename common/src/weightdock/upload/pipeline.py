@@ -12,7 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from weightdock import safety
 from weightdock.artifact import Framework
 from weightdock.cache import Cache
 from weightdock.catalogue import ModelSpec
@@ -20,6 +19,7 @@ from weightdock.errors import StoreError, WeightdockError
 from weightdock.events import Event, Observer, Stage, State
 from weightdock.licence import LicencePolicy, Ruling
 from weightdock.report import ModelResult, Outcome, RunReport
+from weightdock.safety import Verdict, gate
 from weightdock.store import BytesObserver, ObjectStore, manifest
 from weightdock.store.holdings import Holdings
 from weightdock.store.manifest import Entry
@@ -40,7 +40,7 @@ class Upload:
     cache: Cache
     loader: Loader
     observe: Observer
-    judge: Callable[[Path, str], safety.Verdict] = safety.check
+    judge: Callable[[Path, str], Verdict] = gate.check
     licences: LicencePolicy = field(default_factory=LicencePolicy)
 
     @property
