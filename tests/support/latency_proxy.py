@@ -12,16 +12,21 @@ as with a store that gives a stream so much and the next stream as much again.
 
 from __future__ import annotations
 
-import asyncio
+import socket
+import time
 from contextlib import suppress
-from threading import Event, Thread
+from queue import SimpleQueue
+from threading import Event, Lock, Semaphore, Thread
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
-_PIECE_BYTES = 64 * 1024
-_IN_FLIGHT_BYTES = 16 * 1024 * 1024
+_PIECE_BYTES = 256 * 1024
+_IN_FLIGHT_PIECES = 64
 """Of one direction: as a window that fits the longest way. A narrow way holds its sender back through it."""
+
+_LATE_SECONDS = 0.05
+"""What a busy machine wakes this process too late is made up for, or ways would be narrower than was asked for."""
 
 
 class LatencyProxy:
@@ -34,100 +39,100 @@ class LatencyProxy:
     def __init__(
         self, target: str, one_way_seconds: float = 0.0, bytes_per_second: float = 0, host: str = "127.0.0.1"
     ) -> None:
-        self._host = host
         self.one_way_seconds = one_way_seconds
         self.bytes_per_second = bytes_per_second
         self.connections = 0
-        self.url = ""
         self._target = urlsplit(target)
-        self._loop = asyncio.new_event_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._end: asyncio.Event | None = None
-        self._ready = Event()
-        self._thread = Thread(target=self._run, name="latency-proxy")
+        self._listening = socket.create_server((host, 0))
+        self.url = urlunsplit((self._target.scheme, f"{host}:{self._listening.getsockname()[1]}", "", "", ""))
+        self._open: set[socket.socket] = set()
+        self._changing = Lock()
+        self._ended = Event()
+        self._threads: list[Thread] = []
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        self._ready.wait()
+        self._start(self._accept)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._end:
-            self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join()
+        with self._changing:
+            self._ended.set()
+            for one in (self._listening, *self._open):
+                _hang_up(one)
+        for thread in self._threads:
+            thread.join()
+        self._listening.close()
 
-    def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve())
+    def _start(self, work: object, *given: object) -> Thread:
+        assert callable(work)
+        thread = Thread(target=work, args=given, name="latency-proxy")
+        self._threads.append(thread)
+        thread.start()
+        return thread
 
-    async def _serve(self) -> None:
-        self._end = asyncio.Event()
-        server = await asyncio.start_server(self._connection, self._host, 0)
-        port = server.sockets[0].getsockname()[1]
-        self.url = urlunsplit((self._target.scheme, f"{self._host}:{port}", "", "", ""))
-        self._ready.set()
-        await self._end.wait()
-        server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # transports close in the round after the one that asked them to
+    def _accept(self) -> None:
+        while not self._ended.is_set():
+            with suppress(OSError):  # that is how it learns that it has ended
+                here, _ = self._listening.accept()
+                self.connections += 1
+                self._start(self._carry, here)
 
-    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        task = asyncio.current_task()
-        assert task
-        self._tasks.add(task)
-        try:
-            await self._carry(reader, writer)
-        except (OSError, asyncio.CancelledError):
-            pass  # one of the two sides has gone, or we have to
-        finally:
-            self._tasks.discard(task)
-            writer.close()
+    def _carry(self, here: socket.socket) -> None:
+        with here, suppress(OSError):  # one of the two sides has gone, or was never there
+            there = socket.create_connection((self._target.hostname or "", self._target.port or 80))
+            with there:
+                with self._changing:
+                    if self._ended.is_set():
+                        return
+                    self._open |= {here, there}
+                back = self._start(self._way, there, here)
+                self._way(here, there)
+                back.join()
+                with self._changing:
+                    self._open -= {here, there}
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        assert self._target.hostname
-        there, back = await asyncio.open_connection(self._target.hostname, self._target.port)
-        try:
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._way(reader, back))
-                both.create_task(self._way(there, writer))
-        except* OSError:
-            pass
-        finally:
-            back.close()
-
-    async def _way(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _way(self, source: socket.socket, sink: socket.socket) -> None:
         """One direction: what is read is due ``one_way_seconds`` later, and no faster than the width allows."""
-        loop = asyncio.get_running_loop()
-        under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_IN_FLIGHT_BYTES // _PIECE_BYTES)
+        under_way: SimpleQueue[tuple[float, bytes]] = SimpleQueue()
+        room = Semaphore(_IN_FLIGHT_PIECES)
 
-        async def deliver() -> None:
-            while True:
-                due, piece = await under_way.get()
-                await asyncio.sleep(due - loop.time())
-                if not piece:
-                    with suppress(OSError):
-                        writer.write_eof()
-                    return
-                writer.write(piece)
-                await writer.drain()
-
-        async def take() -> None:
-            free_at = 0.0
-            while True:
-                piece = await reader.read(_PIECE_BYTES)
-                free_at = max(free_at, loop.time())
+        def take() -> None:
+            free_at, piece = 0.0, b"-"
+            while piece:
+                room.acquire()
+                try:
+                    piece = source.recv(_PIECE_BYTES)
+                except OSError:
+                    piece = b""
+                free_at = max(free_at, time.monotonic() - _LATE_SECONDS)
                 if self.bytes_per_second:
                     free_at += len(piece) / self.bytes_per_second
-                    await asyncio.sleep(free_at - loop.time())
-                await under_way.put((loop.time() + self.one_way_seconds, piece))
-                if not piece:
-                    return
+                    self._sleep_until(free_at)
+                under_way.put((time.monotonic() + self.one_way_seconds, piece))
 
-        async with asyncio.TaskGroup() as both:
-            both.create_task(take())
-            both.create_task(deliver())
+        taking = self._start(take)
+        while True:
+            due, piece = under_way.get()
+            self._sleep_until(due)
+            if not piece:
+                break
+            try:
+                sink.sendall(piece)
+            except OSError:  # the other side does not listen any more: nor do we, to this one
+                _hang_up(source)
+            room.release()
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+        taking.join()
+
+    def _sleep_until(self, moment: float) -> None:
+        left = moment - time.monotonic()
+        if left > 0:
+            self._ended.wait(left)
+
+
+def _hang_up(one: socket.socket) -> None:
+    with suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
