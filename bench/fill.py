@@ -8,6 +8,7 @@ https. Each contender begins with an empty folder. The far store is the same one
 from __future__ import annotations
 
 import argparse
+import compileall
 import hashlib
 import random
 import shutil
@@ -19,8 +20,8 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from harness import Sample, compared, interleaved, run
-from results import BENCHMARKS, Table, machine, save
+from harness import Sample, compared, interleaved, ratios, run
+from results import BENCHMARKS, Table, bars, machine, save
 from serving import serving
 from support.command import WEIGHTDOCK, environment
 from support.latency_proxy import LatencyProxy
@@ -28,15 +29,22 @@ from support.samples import PREFIX, TOY, UPLOADED, VERDICT, provenance, spec
 from support.servers import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server
 from support.toy import with_third_framework
 from weightdock.artifact import Digest
-from weightdock.store import manifest
+from weightdock.store import manifest, r2
 from weightdock.store.manifest import Entry
 from weightdock.store.r2 import R2Store
 from weightdock.verify import VerifiedFile
 
 _TOOLS = Path(sys.executable).parent
-_CASES = {"8 × 100 MB": (8, 100_000_000), "1 × 2 GB": (1, 2_000_000_000)}
+_CASES = {"8 × 100 MB": (8, 100_000_000), "1 × 2 GB": (1, 2_000_000_000), "500 × 1 MB": (500, 1_000_000)}
 _ONE_WAY_SECONDS, _BYTES_PER_SECOND = 0.02, 30_000_000
-_CHECKS = {"weightdock": "sha256", "s5cmd": "nothing", "rclone": "nothing", "boto3": "nothing"}
+_CHECKS = {
+    "weightdock": "sha256, synced",
+    "s5cmd": "nothing",
+    "s5cmd, then sync": "nothing, synced",
+    "rclone": "nothing",
+    "boto3": "nothing",
+    "cp and sha256sum": "sha256",
+}
 _BOTO3 = """\
 import sys, boto3
 from concurrent.futures import ThreadPoolExecutor
@@ -48,29 +56,32 @@ with ThreadPoolExecutor(4) as pool:
 
 
 def put(server: Server, bucket: str, folder: Path, count: int, size: int) -> list[str]:
-    """Models of these sizes, with their manifest. Their names."""
+    """Models of these sizes, which stay in ``folder``, with their manifest. Their names."""
+    folder.mkdir()
+    vars(r2)["SINGLE_PUT_BYTES"] = size  # rclone, as a server, can stall in an upload of many parts
     store, entries = R2Store(server.settings(bucket)), {}
     for number in range(count):
         name, path, digest = f"model{number}", folder / f"model{number}", hashlib.sha256()
         with path.open("wb") as stream:
-            for _ in range(0, size, 10_000_000):
-                piece = random.randbytes(10_000_000)
+            for start in range(0, size, 10_000_000):
+                piece = random.randbytes(min(10_000_000, size - start))
                 digest.update(piece)
                 stream.write(piece)
         sha256 = Digest(digest.hexdigest())
         entry = Entry(spec(name).model, "bin", size, sha256, provenance(name), UPLOADED, VERDICT)
         store.put_file(VerifiedFile(entry.model, path, size, sha256), entry.key(PREFIX), lambda _: None)
+        store.head(entry.key(PREFIX))  # the first time, rclone reads all of it for its ETag
         entries[name] = entry
-        path.unlink()
     manifest.publish(store, PREFIX, TOY, entries)
     return list(entries)
 
 
 def package(folder: Path, names: list[str]) -> Path:
-    """Weightdock with a catalogue of these."""
+    """Weightdock with a catalogue of these, compiled as an installed one is."""
     home = with_third_framework(folder)
     rows = "".join(f'[models.{name}]\ntask = "classify"\ndescription = "{name}"\n' for name in names)
     (home / "weightdock/catalogue/toy/models.toml").write_text(f'extension = "bin"\n{rows}', encoding="utf-8")
+    compileall.compile_dir(home, quiet=1)
     return home
 
 
@@ -87,22 +98,17 @@ def contenders(
     remote = f":s3,provider=Other,env_auth=true,endpoint='{url}',no_check_bucket=true:{source}"
     certificates = ["--ca-cert", trust["AWS_CA_BUNDLE"]] if trust else []
     files = [f"{name}.bin" for name in names]
+    unverified = ["--no-verify-ssl"] if trust else []
+    s5cmd: list[str | Path] = [_TOOLS / "s5cmd", "--endpoint-url", url, *unverified, "cp", f"s3://{source}/*.bin"]
+    originals = folder / "originals"
+    limit = f"cp {originals}/* {into}/ & sha256sum {originals}/* & wait"  # on two cores: side by side
     commands: dict[str, tuple[list[str | Path], Mapping[str, str]]] = {
         "weightdock": ([WEIGHTDOCK, "fetch", "--framework", "toy", "--json"], ours),
-        "s5cmd": (
-            [
-                _TOOLS / "s5cmd",
-                "--endpoint-url",
-                url,
-                *(["--no-verify-ssl"] if trust else []),
-                "cp",
-                f"s3://{source}/*.bin",
-                f"{into}/",
-            ],
-            given,
-        ),
+        "s5cmd": ([*s5cmd, f"{into}/"], given),
+        "s5cmd, then sync": (["sh", "-c", '"$@" && sync -f .', "-", *s5cmd, f"{into}/"], given),
         "rclone": ([_TOOLS / "rclone", "copy", "--include", "*.bin", *certificates, remote, into], given),
         "boto3": ([sys.executable, "-c", _BOTO3, bucket, f"{PREFIX}/toy/", into, *files], given),
+        "cp and sha256sum": (["sh", "-c", limit], given),
     }
 
     def emptied(command: list[str | Path], told: Mapping[str, str]) -> Sample:
@@ -127,22 +133,24 @@ def warm(given: Mapping[str, str], folder: Path, rounds: int) -> dict[str, list[
 def main() -> None:
     """Measure, and write docs/benchmarks/fill.json and the table of its page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--show", action="store_true", help="only print the table")
     asked = parser.parse_args()
     rows: list[tuple[str, ...]] = []
     found: dict[str, object] = {"machine": machine()}
     head: tuple[str, ...] = ()
+    walls: dict[str, dict[str, float]] = {}
     for scheme in ("http", "https"):
         for case, (count, size) in _CASES.items():
             with tempfile.TemporaryDirectory() as temporary, serving(scheme, Path(temporary)) as (server, trust):
                 folder, bucket = Path(temporary), server.new_bucket()
-                names = put(server, bucket, folder, count, size)
+                names = put(server, bucket, folder / "originals", count, size)
                 home = package(folder / "package", names)
                 samples = interleaved(asked.rounds, contenders(server.url, server, bucket, names, home, folder, trust))
                 table = compared(samples, _CHECKS)
                 head = ("", *table.head[:-1])
                 rows += [(f"{case}, {scheme}", *row[:-1]) for row in table.rows]
+                walls[f"{case}, {scheme}"] = ratios(samples, "s5cmd", lambda one: one.wall_seconds)
                 found[f"{case}, {scheme}"] = {name: [asdict(one) for one in own] for name, own in samples.items()}
                 sys.stderr.write(table.markdown() + "\n")
                 if scheme == "http" and count == 8:
@@ -159,7 +167,7 @@ def main() -> None:
                 if scheme == "http" and count == 1:
                     with LatencyProxy(server.url, _ONE_WAY_SECONDS, _BYTES_PER_SECOND) as far:
                         every = contenders(far.url, server, bucket, names, home, folder, trust)
-                        for name in ("weightdock", "s5cmd"):
+                        for name in ("weightdock", "s5cmd", "rclone", "boto3"):
                             began = time.monotonic()
                             every[name]()
                             rate = size / (time.monotonic() - began)
@@ -171,6 +179,7 @@ def main() -> None:
     if not asked.show:
         note = ", ".join(f"{name} {value}" for name, value in machine().items())
         save("fill", found, BENCHMARKS / "README.md", table, note)
+        bars("fill", walls, y="wall time, as a multiple of s5cmd's")
 
 
 if __name__ == "__main__":

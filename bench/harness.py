@@ -75,9 +75,12 @@ def interleaved(rounds: int, contenders: Mapping[str, Callable[[], Sample]]) -> 
     return samples
 
 
-def compared(samples: Mapping[str, Sequence[Sample]], verifies: Mapping[str, str]) -> Table:
-    """A row per contender. ``verifies`` says what each checks of the bytes: without it a ratio says little."""
-    walls, cpus = _ratios(samples, lambda one: one.wall_seconds), _ratios(samples, lambda one: one.cpu_seconds)
+def compared(samples: Mapping[str, Sequence[Sample]], verifies: Mapping[str, str], to: str = "s5cmd") -> Table:
+    """A row per contender, with its ratios ``to`` one of them in the same round.
+
+    ``verifies`` says what each checks of the bytes: without it a ratio says little.
+    """
+    walls, cpus = ratios(samples, to, lambda one: one.wall_seconds), ratios(samples, to, lambda one: one.cpu_seconds)
     rows = [
         (
             name,
@@ -91,7 +94,7 @@ def compared(samples: Mapping[str, Sequence[Sample]], verifies: Mapping[str, str
         )
         for name, own in samples.items()
     ]
-    head = ("", "checks", "wall, s", "to the best other", "CPU, s", "to the best other", "peak, MB", "requests")
+    head = ("", "checks", "wall, s", f"to {to}", "CPU, s", f"to {to}", "peak, MB", "requests")
     return Table(head, rows)
 
 
@@ -101,13 +104,10 @@ def _spread(values: Sequence[float], form: str) -> str:
     return " / ".join(shown) if len(set(shown)) > 1 else shown[0]
 
 
-def _ratios(samples: Mapping[str, Sequence[Sample]], figure: Callable[[Sample], float]) -> dict[str, float]:
-    """Each contender's median of its ratio to the best other one of the same round; needs at least two."""
+def ratios(samples: Mapping[str, Sequence[Sample]], to: str, figure: Callable[[Sample], float]) -> dict[str, float]:
+    """Each contender's median of its ratio to that one's in the same round."""
     return {
-        name: median(
-            figure(mine) / min(figure(others[number]) for other, others in samples.items() if other != name)
-            for number, mine in enumerate(own)
-        )
+        name: median(figure(mine) / figure(theirs) for mine, theirs in zip(own, samples[to], strict=True))
         for name, own in samples.items()
     }
 

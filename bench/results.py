@@ -84,6 +84,28 @@ def plot(name: str, lines: Mapping[str, Line], *, x: str, y: str, logarithmic: b
     pyplot.close(figure)
 
 
+def bars(name: str, groups: Mapping[str, Mapping[str, float]], *, y: str) -> None:
+    """Write ``docs/benchmarks/NAME.svg``: a group of bars per entry, one for each contender, in the same order."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams.update({"svg.hashsalt": name, "svg.fonttype": "none", "font.size": 10})
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(9, 4.5), layout="constrained")
+    labels = list(dict.fromkeys(label for group in groups.values() for label in group))
+    width = 0.8 / len(labels)
+    for number, label in enumerate(labels):
+        places = [place + (number - (len(labels) - 1) / 2) * width for place in range(len(groups))]
+        axes.bar(places, [group.get(label, 0) for group in groups.values()], width, label=label)
+    axes.set_xticks(range(len(groups)), list(groups))
+    axes.axhline(1, color="grey", linewidth=0.8)
+    axes.set_ylabel(y)
+    axes.legend(fontsize=8)
+    figure.savefig(BENCHMARKS / f"{name}.svg", metadata={"Date": None})
+    pyplot.close(figure)
+
+
 def _version(name: str) -> str:
     try:
         return version(name)

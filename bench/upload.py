@@ -86,7 +86,7 @@ def contenders(
 def main() -> None:
     """Measure, and write docs/benchmarks/upload.json and the table of its page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
     rows: list[tuple[str, ...]] = []
     found: dict[str, object] = {"machine": machine()}

@@ -53,9 +53,9 @@ def test_the_table_has_the_spread_of_each_figure_and_ratios_within_a_round() -> 
         "ours": [Sample(1.0, 2.0, 70_000_000, 8), Sample(4.0, 2.0, 70_000_000, 8), Sample(1.5, 3.0, 71_000_000, 8)],
         "theirs": [Sample(2.0, 1.0, 90_000_000), Sample(8.0, 1.0, 90_000_000), Sample(3.0, 1.0, 90_000_000)],
     }
-    assert compared(samples, {"ours": "sha256", "theirs": "nothing"}).rows == [
+    assert compared(samples, {"ours": "sha256", "theirs": "nothing"}, to="theirs").rows == [
         ("ours", "sha256", "1.00 / 1.50 / 4.00", "0.50", "2.00 / 2.00 / 3.00", "2.00", "70 / 70 / 71", "8"),
-        ("theirs", "nothing", "2.00 / 3.00 / 8.00", "2.00", "1.00", "0.50", "90", "–"),
+        ("theirs", "nothing", "2.00 / 3.00 / 8.00", "1.00", "1.00", "1.00", "90", "–"),
     ]
 
 
