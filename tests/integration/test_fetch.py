@@ -7,7 +7,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -31,10 +31,11 @@ WHOLE = {"toy/alpha.bin", ".receipts/toy/alpha.bin.json"}
 
 @dataclass
 class Node:
-    """A node before a store that holds one model, in ten ranges."""
+    """A node before a store that holds one model: one range of a wide way, ten of a narrow one."""
 
     bench: Bench
     root: Path
+    wide: bool
 
     def __post_init__(self) -> None:
         behind = self.bench.behind.client()
@@ -48,7 +49,7 @@ class Node:
     ) -> tuple[list[int], str]:
         """The exit statuses of one node process per number, and what they said."""
         given = self.bench.environment(WEIGHTDOCK_CACHE=str(self.root), **changed)
-        job = Job(given, ["alpha"], list(kill_at or (-1,)), together, flock)
+        job = Job(given, ["alpha"], list(kill_at or (-1,)), together, flock, self.wide)
         command = [sys.executable, "-m", "support.fetcher", job.as_json()]
         python_path = {"PYTHONPATH": str(Path(__file__).parents[1])}
         ran = subprocess.run(
@@ -60,6 +61,10 @@ class Node:
         """Where the ranges began that were asked for."""
         asked = self.bench.double.record.entries("GetObject", key="/alpha.bin")
         return sorted(int(one.headers["range"].removeprefix("bytes=").partition("-")[0]) for one in asked)
+
+    def ranges_from(self, start: int) -> list[int]:
+        """Where ranges begin when ``start`` bytes are there: a narrow way shows with the second piece."""
+        return list(range(start, SIZE, SIZE if self.wide else 10_000))
 
     def forget(self) -> None:
         self.bench.double.record._entries.clear()
@@ -77,16 +82,16 @@ class Node:
         assert {path for path in files(self.root) if not path.endswith("/receipt.json")} == WHOLE
 
 
-@pytest.fixture
-def node(quick_r2: Bench, tmp_path: Path) -> Node:
-    return Node(quick_r2, tmp_path / "cache")
+@pytest.fixture(params=[True, False], ids=["wide", "narrow"])
+def node(quick_r2: Bench, tmp_path: Path, request: pytest.FixtureRequest) -> Node:
+    return Node(quick_r2, tmp_path / "cache", request.param)
 
 
-def test_a_large_file_is_read_in_ranges_of_one_version(node: Node) -> None:
+def test_a_file_is_read_in_ranges_of_one_version(node: Node) -> None:
     assert node.fetch() == ([0], "")
     node.assert_whole()
     asked = node.bench.double.record.entries("GetObject", key="/alpha.bin")
-    assert node.starts() == list(range(0, SIZE, 10_000))
+    assert node.starts() == node.ranges_from(0)
     (head,) = node.bench.double.record.entries("HeadObject")
     assert head.status == 200
     assert len({one.headers["if-match"] for one in asked}) == 1
@@ -94,7 +99,7 @@ def test_a_large_file_is_read_in_ranges_of_one_version(node: Node) -> None:
 
 def test_a_node_that_is_killed_at_any_step_is_gone_on_with_from_what_is_there(node: Node) -> None:
     resumed = 0
-    for step in range(6, 60, 3):
+    for step in range(6, 80, 6):
         statuses, said = node.fetch(step)
         if statuses == [0]:
             break
@@ -105,7 +110,7 @@ def test_a_node_that_is_killed_at_any_step_is_gone_on_with_from_what_is_there(no
         node.forget()
         assert node.fetch()[0] == [0]
         node.assert_whole()
-        expected = [] if done else list(range(had, SIZE, 10_000))
+        expected = [] if done else node.ranges_from(had)
         assert node.starts() == expected, (step, had)
         resumed += 0 < had < SIZE
         for path in (node.path, node.root / ".receipts/toy/alpha.bin.json"):
@@ -141,7 +146,7 @@ def test_many_processes_that_want_one_model_all_get_it(node: Node, flock: str) -
     assert statuses == [0] * 6, said
     assert node.path.read_bytes() == WEIGHTS
     if flock == "true":
-        assert node.starts() == list(range(0, SIZE, 10_000)), "it was downloaded more than once"
+        assert node.starts() == node.ranges_from(0), "it was downloaded more than once"
     else:
         # Another's receipt may stand beside the file of the last: then it is read once, and no byte is fetched.
         node.forget()
@@ -162,16 +167,18 @@ def test_a_flipped_byte_is_exit_4_and_nothing_is_kept(node: Node) -> None:
     "fault", [ResetAnswer(4_000), Truncate(4_000), Refuse()], ids=["reset", "truncated", "overloaded"]
 )
 def test_an_answer_that_breaks_off_is_asked_for_again(node: Node, fault: ResetAnswer | Truncate | Refuse) -> None:
-    node.bench.double.inject(fault, When(operation="GetObject", key="/alpha.bin", nth=3, times=2))
+    node.bench.double.inject(fault, When(operation="GetObject", key="/alpha.bin", nth=1 if node.wide else 3, times=2))
     statuses, said = node.fetch()
     assert statuses == [0], said
     node.assert_whole()
-    assert len(node.starts()) == 12
+    assert len(node.starts()) == len(node.ranges_from(0)) + 2
 
 
 def test_a_store_that_goes_away_leaves_a_half_that_the_next_run_goes_on_from(node: Node) -> None:
+    asked = When(operation="GetObject", key="/alpha.bin", nth=1)
+    node.bench.double.inject(Truncate(14_000), asked)
     refused = node.bench.double.inject(
-        Refuse(403, "AccessDenied", "no more"), When(operation="GetObject", key="/alpha.bin", nth=7, times=None)
+        Refuse(403, "AccessDenied", "no more"), replace(asked, nth=2 if node.wide else 7, times=None)
     )
     statuses, said = node.fetch()
     assert statuses == [5], said
@@ -198,7 +205,7 @@ def test_a_disk_that_fills_up_meanwhile_is_exit_5_and_is_left_clean(node: Node) 
 def test_credentials_that_expired_are_said_to_have(behind_r2: Server, tmp_path: Path) -> None:
     key = Key(KEY.access_key_id, KEY.secret_access_key, session_token="a-token", expired=True)
     with R2Double(behind_r2.url, [key], QUICK) as double:
-        node = Node(Bench.of(double, behind_r2), tmp_path / "cache")
+        node = Node(Bench.of(double, behind_r2), tmp_path / "cache", wide=True)
         statuses, said = node.fetch(AWS_SESSION_TOKEN="a-token")
     assert statuses == [5]
     assert "cause: the credentials have expired" in said
@@ -258,7 +265,7 @@ def test_what_the_store_lacks_comes_from_the_origin_and_fills_the_store(node: No
 def test_a_store_that_may_only_be_read_costs_a_warning_and_not_the_path(
     read_only: Bench, toy_package: Path, tmp_path: Path
 ) -> None:
-    node = Node(read_only, tmp_path / "cache")
+    node = Node(read_only, tmp_path / "cache", wide=True)
     ran = Script(node, toy_package).resolve("toy/beta", WEIGHTDOCK_ORIGIN="allow")
     assert (ran.code, ran.stdout) == (0, f"{node.root}/toy/beta.bin\n"), ran.stderr
     assert "warning: toy/beta is in this cache, and did not get into R2" in ran.stderr

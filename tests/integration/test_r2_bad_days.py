@@ -37,7 +37,7 @@ from support.upload_scene import Scene
 from weightdock.artifact import ObjectKey
 from weightdock.errors import ExitCode, WeightdockError
 from weightdock.report import Outcome
-from weightdock.store import bucket, manifest, multipart, pace, r2
+from weightdock.store import connections, manifest, multipart, pace, r2
 from weightdock.store.pace import Pace
 
 SEED = 20261122
@@ -218,7 +218,7 @@ def test_a_body_that_was_damaged_on_the_way_is_sent_again(either_errand: Errand,
 def test_a_request_that_is_never_answered_is_made_again(
     errand: Errand, asked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket, "READ_SECONDS", 0.4)
+    monkeypatch.setattr(connections, "READ_SECONDS", 0.4)
     assert errand.store.objects("nothing/") == {}  # an endpoint that never answered at all is not waited for again
     errand.scene.bench.double.inject(Silence(), REQUESTS[asked])
     assert errand.upload().exit_code == 0

@@ -111,8 +111,8 @@ def test_any_range_of_a_file_is_read_whoever_put_it_there(server: Server, bucket
     found = store.head(KEY)
     assert found
     for start, end in ((0, len(weights)), (0, 1), (1_000_000, 2_500_001), (len(weights) - 7, len(weights))):
-        piece = bytearray(end - start)
-        store.read_range(found, start, memoryview(piece))
+        piece = bytearray()
+        store.read_range(found, start, end - start, piece.extend)
         assert piece == weights[start:end]
     received: list[int] = []
     assert store.sha256_of(KEY, received.append) == digest(weights)
@@ -128,11 +128,11 @@ def test_a_range_is_of_the_version_that_was_found_or_of_none(
         found += [one] if (one := moto_store.head(KEY)) else []
     first, second = found
     with pytest.raises(StoreError) as refused:
-        moto_store.read_range(first, 0, memoryview(bytearray(5)))
+        moto_store.read_range(first, 0, 5, bytearray().extend)
     assert refused.value.cause == "somebody replaced or removed it while it was read"
     moto.client().delete_object(Bucket=moto_bucket, Key=KEY)
     with pytest.raises(StoreError):
-        moto_store.read_range(second, 0, memoryview(bytearray(5)))
+        moto_store.read_range(second, 0, 5, bytearray().extend)
 
 
 def test_an_object_that_is_not_there_is_an_answer_when_asked_after_and_an_error_when_wanted(store: R2Store) -> None:
@@ -321,7 +321,7 @@ def test_a_port_on_which_nobody_listens_is_told_within_thirty_seconds() -> None:
     with pytest.raises(StoreError) as refused:
         R2Store(nobody.settings("bucket")).read_document(KEY)
     assert time.monotonic() - started < 30
-    assert refused.value.cause.startswith(f"{nobody.url} cannot be reached: Could not connect")
+    assert refused.value.cause.startswith(f"{nobody.url} cannot be reached: could not connect (")
 
 
 def test_a_server_that_never_answers_is_given_up_within_thirty_seconds(tmp_path: Path) -> None:
@@ -339,4 +339,4 @@ def test_a_server_that_never_answers_is_given_up_within_thirty_seconds(tmp_path:
         )
         assert time.monotonic() - started < 30
     assert (ran.returncode, ran.stdout) == (5, "")
-    assert ran.stderr.splitlines()[1].startswith(f"cause: {listening.url} cannot be reached: Read timeout")
+    assert ran.stderr.splitlines()[1].startswith(f"cause: {listening.url} cannot be reached: no answer within 25 s")

@@ -1,6 +1,6 @@
 """Nodes as processes: each fetches by the same store, may be killed at its Nth step, and may have a flock that lies.
 
-``python -m support.fetcher JOB`` imports boto3 once and forks a process per node; the exit statuses go to stdout.
+``python -m support.fetcher JOB`` forks a process per node; the exit statuses go to stdout.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import math
 import os
 import sys
 import traceback
@@ -23,6 +24,7 @@ from weightdock.cache.room import Room
 from weightdock.errors import WeightdockError
 from weightdock.node import fetch, ranges
 from weightdock.node.fill import Fill
+from weightdock.store import r2
 from weightdock.store.r2 import R2Store
 
 _NEVER = 10_000_000
@@ -32,7 +34,7 @@ _NEVER = 10_000_000
 class Job:
     """``kill_at`` has the step at which each node dies (-1: never). ``together`` runs them at the same time.
 
-    ``flock`` is "true", "lies" (grants everything) or "refuses".
+    ``flock`` is "true", "lies" (grants everything) or "refuses". A ``wide`` way is read by one connection.
     """
 
     environment: dict[str, str]
@@ -40,6 +42,7 @@ class Job:
     kill_at: list[int] = field(default_factory=lambda: [-1])
     together: bool = False
     flock: str = "true"
+    wide: bool = False
     range_bytes: int = 10_000
 
     def as_json(self) -> str:
@@ -53,7 +56,9 @@ def run(job: Job, kill_at: int) -> int:
     sys.addaudithook(countdown)
     _write_in_halves(countdown)
     _set_flock(job.flock)
-    ranges.Ranges.__init__.__defaults__ = (job.range_bytes, 4)
+    r2._PIECE_BYTES = job.range_bytes // 2
+    limits = ranges.Limits(wide=0 if job.wide else math.inf, window=0, piece=job.range_bytes, ahead=4)
+    ranges.Ranges.__init__.__defaults__ = (limits,)
     try:
         fill = Fill(settings.prefix, R2Store(settings), Room(Cache(settings.cache)), events.ignore)
         report = fill.run([spec(name) for name in job.models])
@@ -69,7 +74,7 @@ def run(job: Job, kill_at: int) -> int:
 def _write_in_halves(countdown: Countdown) -> None:
     whole = fetch._write
 
-    def halves(into: BinaryIO, piece: memoryview | bytes) -> None:
+    def halves(into: BinaryIO, piece: bytes) -> None:
         middle = len(piece) // 2
         whole(into, piece[:middle])
         countdown.step()
@@ -92,9 +97,9 @@ def _set_flock(how: str) -> None:
 
 def main(job: Job) -> list[int]:
     """The statuses of the nodes, in their order; negative: killed by that signal."""
-    import boto3  # once, for all of them
+    import weightdock.store.reading  # once, for all of them
 
-    assert boto3
+    assert weightdock.store.reading
     statuses, living = [], []
     for kill_at in job.kill_at:
         child = os.fork()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import RLock
@@ -83,12 +84,12 @@ class MemoryStore:
         received(len(content))
         return digest(content)
 
-    def read_range(self, found: StoredObject, start: int, into: memoryview) -> None:
+    def read_range(self, found: StoredObject, start: int, length: int, take: Callable[[bytes], None]) -> None:
         self._hear("read_range", found.key)
         kept = self._kept.get(found.key)
         if kept is None or kept.shown.etag != found.etag:
             raise StoreError(f"{found.key} is another version", cause="somebody wrote it", next="run again")
-        into[:] = kept.content[start : start + len(into)]
+        take(kept.content[start : start + length])
 
     def read_document(self, key: ObjectKey) -> Document:
         self._hear("read_document", key)

@@ -56,10 +56,10 @@ class Place:
     def environment(self, **changed: str) -> dict[str, str]:
         """The variables by which weightdock finds the bucket here."""
         trust = {"AWS_CA_BUNDLE": str(self.authority)} if self.authority else {}
-        return Server("r2", self.url).environment(self.bucket, **trust, **changed)
+        return Server("r2", self.url).environment(self.bucket, **(trust | changed))
 
     def settings(self, **changed: str) -> Settings:
-        """The same, read. AWS_CA_BUNDLE is for the process that reads them to have."""
+        """The same, read."""
         return servers.read(self.environment(**changed))
 
     def content(self, key: str) -> bytes:

@@ -51,8 +51,9 @@ class Server:
         } | changed
 
     def settings(self, bucket: str, **changed: str) -> Settings:
-        """The same, read."""
-        return read(self.environment(bucket, **changed))
+        """The same, read; whom this process trusts, they do too."""
+        trusted = {name: os.environ[name] for name in ("AWS_CA_BUNDLE",) if name in os.environ}
+        return read(trusted | self.environment(bucket, **changed))
 
     @cache  # noqa: B019  # there are a few servers in a run, and making a client costs more than a request
     def client(self) -> S3Client:

@@ -142,9 +142,12 @@ def test_a_second_reader_of_the_environment_is_seen(tmp_path: Path, source: str)
     assert house.reads_environment(_small_house(tmp_path, {"cache.py": source})["weightdock.cache"])
 
 
-def test_only_the_store_imports_the_s3_client() -> None:
+def test_only_the_store_imports_the_s3_client_and_what_sends() -> None:
     doors = _doors(HOUSE, {"boto3", "botocore", "mypy_boto3_s3"})
     assert {HOUSE[name].room for name in doors} == {"weightdock.store"}
+    assert _doors(HOUSE, {"urllib3"}) <= {
+        f"weightdock.store.{name}" for name in ("bucket", "connections", "reading", "writing")
+    }
 
 
 def test_only_the_origin_of_a_framework_imports_it() -> None:
@@ -161,8 +164,5 @@ def test_importing_any_module_of_common_imports_neither_a_framework_nor_an_s3_cl
         name: dear & {imported.partition(".")[0] for imported in house.imports_at_once(module, COMMON)}
         for name, module in COMMON.items()
     }
-    # The first request imports store.session, and one that was refused store.refusals.
-    assert {name: found for name, found in at_once.items() if found} == {
-        "weightdock.store.refusals": {"botocore"},
-        "weightdock.store.session": {"botocore"},
-    }
+    # The first request that writes imports it.
+    assert {name: found for name, found in at_once.items() if found} == {"weightdock.store.writing": {"botocore"}}

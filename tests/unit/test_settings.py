@@ -257,7 +257,7 @@ def test_an_endpoint_that_cannot_be_used_is_refused_at_once(dotenv: Path, url: s
 
 def test_no_secret_shows_in_a_repr(dotenv: Path) -> None:
     given = settings.load(CREDENTIALS, dotenv)
-    assert repr(given.credentials) == f"Credentials(endpoint_url='{ENDPOINT}')"
+    assert repr(given.credentials) == f"Credentials(endpoint_url='{ENDPOINT}', ca_bundle=None)"
     assert not [secret for secret in SECRETS if secret in repr(given)]
 
 

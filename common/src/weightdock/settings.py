@@ -29,12 +29,16 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 @dataclass(frozen=True)
 class Credentials:
-    """What opens the bucket. No secret shows in a repr, so none shows in a traceback."""
+    """What opens the bucket. No secret shows in a repr, so none shows in a traceback.
+
+    ``ca_bundle`` is the file of those who vouch for its endpoint (None: the system's).
+    """
 
     endpoint_url: str
     access_key_id: str = field(repr=False)
     secret_access_key: str = field(repr=False)
     session_token: str | None = field(repr=False)
+    ca_bundle: str | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
             access_key_id=found["AWS_ACCESS_KEY_ID"],
             secret_access_key=found["AWS_SECRET_ACCESS_KEY"],
             session_token=found["AWS_SESSION_TOKEN"] or None,
+            ca_bundle=given.plain("AWS_CA_BUNDLE") or given.plain("REQUESTS_CA_BUNDLE") or None,
         ),
     )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +19,7 @@ from weightdock.store.manifest import Entry
 from weightdock.verify import Expectation, VerifiedFile, verify
 
 _COPY_BYTES = 1024 * 1024
+_WRITE_OUT_BYTES = 32 * 1024 * 1024
 _LOOKS = 3
 
 
@@ -38,7 +39,7 @@ class Fetch:
         StoreError when the store does not give them, or the disk does not take them: a later run goes on from there.
         """
         key = entry.key(self.prefix)
-        found = self.ranges.head(key)
+        found = self.ranges.store.head(key)
         if found is None:
             raise StoreError(
                 f"{entry.model} is not in the store",
@@ -76,20 +77,21 @@ class Fetch:
         return published
 
     def _stream(self, entry: Entry, found: StoredObject, into: BinaryIO, leftovers: Sequence[Path]) -> Digest:
-        digest, done = hashlib.sha256(), 0
+        digest, done, sent_to_disk = hashlib.sha256(), 0, 0
 
-        def take(piece: memoryview | bytes) -> None:
-            nonlocal done
+        def take(piece: bytes) -> None:
+            nonlocal done, sent_to_disk
             _write(into, piece)
             digest.update(piece)
             done += len(piece)
+            if done - sent_to_disk >= _WRITE_OUT_BYTES:
+                _write_out(into, sent_to_disk, done)
+                sent_to_disk = done
             self.observe(Event(entry.model, Stage.FETCH, State.PROGRESS, done, entry.size_bytes))
 
         if leftovers:
             _copy(leftovers[0], entry.size_bytes, take)
-        with closing(self.ranges.read(found, done)) as pieces:  # its buffers are others' again, whatever happens here
-            for piece in pieces:
-                take(piece)
+        self.ranges.read(found, done, take)
         return Digest(digest.hexdigest())
 
     def _check_size(self, entry: Entry, found: StoredObject) -> None:
@@ -102,10 +104,19 @@ class Fetch:
             )
 
 
-def _write(into: BinaryIO, piece: memoryview | bytes) -> None:
+def _write(into: BinaryIO, piece: bytes) -> None:
     view = memoryview(piece)
     while view:  # a file without a buffer may take less than it is given
         view = view[into.write(view) :]
+
+
+def _write_out(file: BinaryIO, start: int, end: int) -> None:
+    """Let the disk begin, so that the fsync at the end has little left to wait for.
+
+    Linux does so when it is told that pages are not needed, and drops only those that were on the disk already.
+    """
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file.fileno(), start, end - start, os.POSIX_FADV_DONTNEED)
 
 
 def _copy(leftover: Path, most: int, take: Callable[[bytes], None]) -> None:

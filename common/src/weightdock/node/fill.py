@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +23,8 @@ from weightdock.store import ObjectStore, manifest
 from weightdock.store.manifest import Entry, Manifest
 
 _Answer = TypeVar("_Answer")
-_FILES = 8
-"""At a time; their ranges share one cap beside it (ranges.py)."""
+_FILES = min(8, 2 * (os.cpu_count() or 4))
+"""At a time; their ranges share one cap beside it (ranges.py). Where cores are few, more would only fight for them."""
 
 
 @dataclass(frozen=True)

@@ -1,50 +1,63 @@
-"""Objects read in ranges, several at a time, and given back in order: one cap for all files of a run.
+"""Objects read as fast as the way allows, and given on in order: one cap for all files of a run.
 
-The ranges of one file are asked for in their order, each into a buffer that is there from the start, and come back in
-that order, to be hashed and written: so a file on disk is always a beginning of the object, which a later run can go
-on from, and memory is bounded by the number of buffers, whatever the sizes of files.
+A wide way is read by the file's own thread, piece by piece, each hashed and written while it is in the processor's
+cache. Where one connection is narrow (far away, or metered), more ranges are asked for ahead, each into a buffer, and
+given on in order. So a file on disk is always a beginning of the object, which a later run can go on from, and memory
+is bounded by the number of buffers, whatever the sizes of files.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from queue import Empty, SimpleQueue
-from threading import Lock
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Lock, Semaphore
 from types import TracebackType
 from typing import Self
 
-from weightdock.artifact import ObjectKey
 from weightdock.store import ObjectStore, StoredObject
 
-RANGE_BYTES = 16 * 1024 * 1024
-"""Of one request: at 30 MB/s and 20 ms each way, waiting is a fifteenth of its time."""
 
-CONNECTIONS = 11
-"""At most so many requests are under way, and so many buffers full or filling: 176 MiB."""
+@dataclass(frozen=True)
+class Limits:
+    """How much may be asked for at a time, and what makes a way narrow.
 
-_AT_FIRST = 4
-_SLOW_SECONDS = 0.2
-"""A range that takes longer (less than 80 MB/s) shows that the way is narrow for one connection, and gets company.
+    It is one when the files that are being read get less than ``wide`` bytes a second together, for ``window``
+    seconds: where they get more, more requests would only wait for each other. On a narrow way ``ahead`` ranges of
+    ``piece`` bytes are under way at most, and so many buffers are full or filling (160 MiB): at 30 MB/s and 20 ms each
+    way, waiting is an eighth of a range's time.
+    """
 
-On a fast one, more threads would only wait for each other.
-"""
+    wide: float = 250e6
+    window: float = 0.5
+    piece: int = 8 * 1024 * 1024
+    ahead: int = 20
+
+
+LIMITS = Limits()
+
+Take = Callable[[bytes], None]
+"""Hears the pieces of a file, in order."""
+
+
+class _NarrowWay(Exception):  # noqa: N818  # no error: the rest is asked for in another manner
+    """One request is not enough."""
 
 
 class Ranges:
     """Threads and buffers of a run; a context manager."""
 
-    def __init__(self, store: ObjectStore, range_bytes: int = RANGE_BYTES, connections: int = CONNECTIONS) -> None:
-        self._store = store
-        self._range_bytes = range_bytes
-        self._pool = ThreadPoolExecutor(connections, thread_name_prefix="range")
-        self._free: SimpleQueue[memoryview] = SimpleQueue()
-        self._more = connections
+    def __init__(self, store: ObjectStore, limits: Limits = LIMITS) -> None:
+        self.store = store
+        self._limits = limits
+        self._pool = ThreadPoolExecutor(limits.ahead, thread_name_prefix="range")
+        self._room = Semaphore(limits.ahead)
+        self._came = 0
+        self._narrow = False
         self._changing = Lock()
-        for _ in range(min(_AT_FIRST, connections)):
-            self._add_buffer()
 
     def __enter__(self) -> Self:
         return self
@@ -54,61 +67,72 @@ class Ranges:
     ) -> None:
         self._pool.shutdown()
 
-    def head(self, key: ObjectKey) -> StoredObject | None:
-        """See :meth:`weightdock.store.ObjectStore.head`. Under the same cap."""
-        return self._pool.submit(self._store.head, key).result()
+    def read(self, found: StoredObject, start: int, take: Take) -> None:
+        """Give ``take`` the object's bytes from ``start`` on. A piece is good until ``take`` returns.
 
-    def read(self, found: StoredObject, start: int) -> Generator[memoryview, None, None]:
-        """The object's bytes from ``start`` on, in order. Each piece is good until the next one is asked for.
-
-        Raises as :meth:`weightdock.store.ObjectStore.read_range` does.
+        Raises as :meth:`weightdock.store.ObjectStore.read_range` does, and what ``take`` raises.
         """
-        under_way: deque[Future[memoryview]] = deque()
-        buffers: deque[memoryview] = deque()
+        if start < found.size_bytes and not self._narrow:
+            start = self._alone(found, start, take)
+        self._ahead(found, start, take)
 
-        def give_back() -> None:
+    def _alone(self, found: StoredObject, start: int, take: Take) -> int:
+        """Read with one request while the way is wide. How far it got."""
+        at, began, before = start, 0.0, 0
+
+        def heard(piece: bytes) -> None:
+            nonlocal at, began, before
+            self._count(piece)
+            take(piece)
+            at += len(piece)
+            now = time.monotonic()
+            if not began:  # connecting does not count
+                began, before = now, self._came
+            elif now - began >= self._limits.window:
+                self._narrow |= self._came - before < self._limits.wide * (now - began)
+                began, before = now, self._came
+            if self._narrow:
+                raise _NarrowWay
+
+        with suppress(_NarrowWay):
+            self.store.read_range(found, start, found.size_bytes - start, heard)
+        return at
+
+    def _count(self, piece: bytes) -> None:
+        with self._changing:
+            self._came += len(piece)
+
+    def _ahead(self, found: StoredObject, start: int, take: Take) -> None:
+        under_way: deque[Future[list[bytes]]] = deque()
+
+        def give() -> None:
+            for piece in under_way[0].result():
+                take(piece)
             under_way.popleft()
-            self._free.put(buffers.popleft())
+            self._room.release()
 
         try:
-            for at in range(start, found.size_bytes, self._range_bytes):
-                while (buffer := self._buffer(waiting=not under_way)) is None:
-                    yield under_way[0].result()
-                    give_back()
-                piece = buffer[: min(self._range_bytes, found.size_bytes - at)]
-                buffers.append(buffer)
-                under_way.append(self._pool.submit(self._fill, found, at, piece))
+            for at in range(start, found.size_bytes, self._limits.piece):
+                # Who holds some room does not wait for more, or two files would wait for each other.
+                while not self._room.acquire(blocking=not under_way):
+                    give()
+                under_way.append(self._pool.submit(self._fetch, found, at))
                 # Whatever has arrived meanwhile is hashed while the others are on their way.
                 while under_way and under_way[0].done():
-                    yield under_way[0].result()
-                    give_back()
+                    give()
             while under_way:
-                yield under_way[0].result()
-                give_back()
+                give()
         finally:
             for future in under_way:
                 future.cancel()
-            while under_way:  # a buffer is free when nobody writes into it any more
-                if not under_way[0].cancelled():
-                    under_way[0].exception()
-                give_back()
+                self._room.release()
 
-    def _buffer(self, *, waiting: bool) -> memoryview | None:
-        """A free buffer. Who holds some does not wait for more, or two files would wait for each other."""
-        try:
-            return self._free.get(waiting)
-        except Empty:
-            return None
+    def _fetch(self, found: StoredObject, start: int) -> list[bytes]:
+        pieces: list[bytes] = []
 
-    def _fill(self, found: StoredObject, start: int, piece: memoryview) -> memoryview:
-        began = time.monotonic()
-        self._store.read_range(found, start, piece)
-        if time.monotonic() - began > _SLOW_SECONDS:
-            self._add_buffer()
-        return piece
+        def heard(piece: bytes) -> None:
+            self._count(piece)
+            pieces.append(piece)
 
-    def _add_buffer(self) -> None:
-        with self._changing:
-            if self._more:
-                self._more -= 1
-                self._free.put(memoryview(bytearray(self._range_bytes)))
+        self.store.read_range(found, start, min(self._limits.piece, found.size_bytes - start), heard)
+        return pieces

@@ -63,10 +63,11 @@ class ObjectStore(Protocol):
     def sha256_of(self, key: ObjectKey, received: BytesObserver) -> Digest:
         """Read every byte of the object, and give their digest."""
 
-    def read_range(self, found: StoredObject, start: int, into: memoryview) -> None:
-        """Fill ``into`` with the bytes from ``start`` on, of the version that was ``found`` and of no other.
+    def read_range(self, found: StoredObject, start: int, length: int, take: Callable[[bytes], None]) -> None:
+        """Give ``take`` the ``length`` bytes from ``start`` on, of the version that was ``found`` and of no other.
 
-        Raises StoreError when that is not there any more.
+        They come in pieces, in order, each once: an answer that breaks off is gone on with where it did. Raises
+        StoreError when that version is not there any more, and what ``take`` raises.
         """
 
     def read_document(self, key: ObjectKey) -> Document:

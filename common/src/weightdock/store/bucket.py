@@ -1,23 +1,20 @@
-"""One bucket through botocore: every request of a process, at one shared pace.
-
-R2 is S3 with rules of its own (https://developers.cloudflare.com/r2/api/s3/api/): region ``auto``, no checksum
-trailers, no ``Expect: 100-continue``.
-"""
+"""One bucket: every request of a process, at one shared pace."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from weightdock.settings import Settings
 from weightdock.store.pace import Pace
+from weightdock.store.refusals import Refused, StoreFault, attempts, meaning
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
+    from urllib3 import PoolManager
 
-CONNECT_SECONDS, READ_SECONDS = 5, 25
-"""Time-outs; the second is between two pieces of an answer. An endpoint that is not there is told within 30 s."""
+    from weightdock.store.reading import Reader
 
 CONFLICT = ("PreconditionFailed", "412")
 ABSENT = ("NoSuchKey", "404")
@@ -25,12 +22,11 @@ GONE = ("NoSuchUpload",)
 TOO_OFTEN = ("TooManyRequests", "429")
 """Refusals that are an answer, by code: the condition does not hold; no object; no upload; a key written too often."""
 
-_CONNECTIONS = 32
 _Answer = TypeVar("_Answer")
 
 
 class Bucket:
-    """The bucket of ``settings``. Cheap to make: botocore is imported and the client built with the first request."""
+    """The bucket of ``settings``. Cheap to make: what asks and what writes is imported by the first who does."""
 
     def __init__(self, settings: Settings, pace: Pace | None = None) -> None:
         """Raise ConfigurationError without credentials."""
@@ -45,68 +41,58 @@ class Bucket:
         return self._credentials.endpoint_url
 
     @cached_property
+    def reader(self) -> Reader:
+        """What asks."""
+        from weightdock.store.reading import Reader
+
+        return Reader(self._credentials, self._http)
+
+    @cached_property
     def client(self) -> S3Client:
-        """Botocore's client, which may be used from several threads."""
-        from botocore.config import Config
-        from botocore.handlers import add_expect_header
+        """What writes: botocore's client."""
+        from weightdock.store.writing import make_client
 
-        from weightdock.store.session import session
+        return make_client(self._credentials, self._http)
 
-        made: object = session().create_client(
-            "s3",
-            region_name="auto",
-            endpoint_url=self._credentials.endpoint_url,
-            aws_access_key_id=self._credentials.access_key_id,
-            aws_secret_access_key=self._credentials.secret_access_key,
-            aws_session_token=self._credentials.session_token,
-            config=Config(
-                s3={"addressing_style": "path"},
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                connect_timeout=CONNECT_SECONDS,
-                read_timeout=READ_SECONDS,
-                retries={"mode": "standard", "total_max_attempts": 1},  # the pace asks again, for all workers together
-                max_pool_connections=_CONNECTIONS,
-            ),
-        )
-        # R2 does not know it, and each request would wait up to a second for an answer. botocore 1.44 turns even bytes
-        # into something that has `read`, for which this handler of botocore's asks before sending.
-        client = cast("S3Client", made)
-        client.meta.events.unregister("before-call.s3", add_expect_header)
-        return client
+    @cached_property
+    def _http(self) -> PoolManager:
+        from weightdock.store.connections import connections
+
+        return connections(self._credentials)
 
     def ask(self, doing: str, request: Callable[[], _Answer]) -> _Answer:
         """The answer to ``request``. Raises StoreError, "the store did not ``doing``"."""
-        from botocore.exceptions import BotoCoreError, ClientError, ResponseStreamingError
-        from urllib3.exceptions import HTTPError
-
-        from weightdock.store.refusals import attempts, meaning
-
-        def whole() -> _Answer:
-            try:
-                return request()
-            except HTTPError as error:  # botocore lets it through where the body of a GET's refusal breaks off
-                raise ResponseStreamingError(error=error) from error
-
         try:
-            answer = self.pace.ask(whole, lambda error: attempts(error, self._has_answered))
-            self._has_answered = True
-            return answer
-        except (BotoCoreError, ClientError) as error:
+            answer = self.pace.ask(lambda: self._once(request), lambda error: attempts(error, self._has_answered))
+        except StoreFault as error:
             raise meaning(error, doing, self.name, self.endpoint) from error
+        self._has_answered = True
+        return answer
 
     def ask_unless(self, expected: tuple[str, ...], doing: str, request: Callable[[], _Answer]) -> _Answer | None:
         """The answer, or None for the refusals that are an answer: their codes are in ``expected``."""
-        from botocore.exceptions import ClientError
-
-        from weightdock.store.refusals import code_of
 
         def tolerant() -> _Answer | None:
             try:
-                return request()
-            except ClientError as error:
-                if code_of(error) in expected:
+                return self._once(request)
+            except Refused as error:
+                if error.code in expected:
                     return None
                 raise
 
         return self.ask(doing, tolerant)
+
+    def _once(self, request: Callable[[], _Answer]) -> _Answer:
+        try:
+            return request()
+        except StoreFault:
+            raise
+        except Exception as error:
+            if "client" not in self.__dict__:  # only what has written fails as botocore does
+                raise
+            from weightdock.store.writing import fault
+
+            met = fault(error)
+            if met is None:
+                raise
+            raise met from error

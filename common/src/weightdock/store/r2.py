@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from weightdock.artifact import Digest, ObjectKey
 from weightdock.errors import IntegrityError, StoreError
@@ -22,11 +22,8 @@ from weightdock.store.pace import Pace
 from weightdock.store.unfinished import Unfinished
 from weightdock.verify import VerifiedFile
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3.type_defs import ObjectTypeDef
-
 _MD5 = re.compile(r"[0-9a-f]{32}")
-_READ_BYTES = 1024 * 1024
+_PIECE_BYTES = 256 * 1024  # what is read is hashed and written while it is in the processor's cache
 _LARGEST_DOCUMENT = 64 * 1024 * 1024  # a manifest of all that timm has is a tenth of it
 _TRIES = 2  # an upload that is gone before it is complete is begun anew, once
 
@@ -41,24 +38,30 @@ class R2Store:
 
     def objects(self, prefix: str) -> dict[ObjectKey, StoredObject]:
         """See :class:`weightdock.store.ObjectStore`."""
+        from weightdock.store.listing import Page
 
-        def request() -> dict[ObjectKey, StoredObject]:
-            pages = self._bucket.client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket.name, Prefix=prefix
-            )
-            entries = (entry for page in pages for entry in page.get("Contents", []))
-            return {ObjectKey(one["Key"]): _listed(one) for one in entries}
+        found: dict[ObjectKey, StoredObject] = {}
+        query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"}
 
-        return self._bucket.ask(f"list {prefix}", request)
+        def request() -> Page:
+            with self._bucket.reader.get(self._bucket.name, query) as answer:
+                return Page.read(answer.read())
+
+        while True:
+            page = self._bucket.ask(f"list {prefix}", request)
+            found |= {one.key: one for one in page.objects}
+            if page.next is None:
+                return found
+            query["continuation-token"] = page.next
 
     def head(self, key: ObjectKey) -> StoredObject | None:
         """See :class:`weightdock.store.ObjectStore`."""
 
         def request() -> StoredObject:
-            answer = self._bucket.client.head_object(Bucket=self._bucket.name, Key=key)
-            metadata = {name.lower(): value for name, value in answer["Metadata"].items()}  # rclone says Sha256
-            sha256 = metadata.get("sha256")
-            return StoredObject(key, answer["ContentLength"], answer["ETag"], Digest(sha256) if sha256 else None)
+            with self._bucket.reader.head(self._path(key)) as answer:
+                sha256 = answer.headers.get("x-amz-meta-sha256")
+                size, etag = int(answer.headers["Content-Length"]), answer.headers.get("ETag", "")
+                return StoredObject(key, size, etag, Digest(sha256) if sha256 else None)
 
         return self._bucket.ask_unless(ABSENT, f"show {key}", request)
 
@@ -94,42 +97,31 @@ class R2Store:
         """See :class:`weightdock.store.ObjectStore`."""
 
         def request() -> Digest:
-            body = self._bucket.client.get_object(Bucket=self._bucket.name, Key=key)["Body"]
-            digest, buffer, count = hashlib.sha256(), bytearray(_READ_BYTES), 0
-            view = memoryview(buffer)
-            with body:
-                while length := body.readinto(buffer):  # type: ignore[arg-type]  # the stub wants a file
-                    digest.update(view[:length])
-                    count += length
+            digest, count = hashlib.sha256(), 0
+            with self._bucket.reader.get(self._path(key)) as answer:
+                while piece := answer.read(_PIECE_BYTES):
+                    digest.update(piece)
+                    count += len(piece)
                     received(count)
             return Digest(digest.hexdigest())
 
         return self._bucket.ask(f"give {key}", request)
 
-    def read_range(self, found: StoredObject, start: int, into: memoryview) -> None:
+    def read_range(self, found: StoredObject, start: int, length: int, take: Callable[[bytes], None]) -> None:
         """See :class:`weightdock.store.ObjectStore`."""
-        from weightdock.store.refusals import cut_off
+        from weightdock.store.refusals import BrokenOff
 
-        get = partial(
-            self._bucket.client.get_object,
-            Bucket=self._bucket.name,
-            Key=found.key,
-            Range=f"bytes={start}-{start + len(into) - 1}",
-            IfMatch=found.etag,
-        )
+        end = start + length
 
         def request() -> bool:
-            answer, count = get(), 0
-            body = answer["Body"]  # `as` would give urllib3's stream, whose errors are not botocore's
-            with body:
-                if answer["ContentLength"] != len(into):  # a server that knows no ranges would send all of it
-                    raise cut_off(found.key)
-                while count < len(into):
-                    length = body.readinto(into[count : count + _READ_BYTES])  # type: ignore[arg-type]
-                    if not length:
-                        raise cut_off(found.key)
-                    count += length
-                body.read()  # the end, after which the connection may be used again
+            nonlocal start
+            headers = {"Range": f"bytes={start}-{end - 1}", "If-Match": found.etag}
+            with self._bucket.reader.get(self._path(found.key), headers=headers) as answer:
+                if answer.headers.get("Content-Length") != str(end - start):  # who knows no ranges would send it all
+                    raise BrokenOff(f"it had other bytes of {found.key} than were asked for")
+                while piece := answer.read(_PIECE_BYTES):  # to the end, or the connection could not be used again
+                    take(piece)
+                    start += len(piece)
             return True
 
         if not self._bucket.ask_unless(CONFLICT + ABSENT, f"give {found.key}", request):
@@ -141,18 +133,19 @@ class R2Store:
 
     def read_document(self, key: ObjectKey) -> Document:
         """See :class:`weightdock.store.ObjectStore`."""
-        from weightdock.store.refusals import damaged
+        from weightdock.store.refusals import BrokenOff
 
         def request() -> Document:
-            answer = self._bucket.client.get_object(Bucket=self._bucket.name, Key=key)
-            if answer["ContentLength"] > _LARGEST_DOCUMENT:
-                raise _too_large(key, answer["ContentLength"])
-            content = answer["Body"].read()
+            with self._bucket.reader.get(self._path(key)) as answer:
+                size, etag = int(answer.headers["Content-Length"]), answer.headers["ETag"]
+                if size > _LARGEST_DOCUMENT:
+                    raise _too_large(key, size)
+                content = answer.read()
             # A document was one PUT, whose ETag is its MD5: what was damaged on the way must not be merged and written.
-            etag = answer["ETag"].strip('"')
-            if _MD5.fullmatch(etag) and etag != hashlib.md5(content, usedforsecurity=False).hexdigest():
-                raise damaged(key)
-            return Document(content, answer["ETag"])
+            md5 = etag.strip('"')
+            if _MD5.fullmatch(md5) and md5 != hashlib.md5(content, usedforsecurity=False).hexdigest():
+                raise BrokenOff(f"the bytes of {key} are not those of its ETag")
+            return Document(content, etag)
 
         return self._bucket.ask_unless(ABSENT, f"give {key}", request) or Document(b"", None)
 
@@ -205,6 +198,9 @@ class R2Store:
         abort = partial(self._bucket.client.abort_multipart_upload, Bucket=self._bucket.name, Key=upload.key)
         self._bucket.ask_unless(GONE, f"abort {upload.key}", lambda: abort(UploadId=upload.upload_id))
 
+    def _path(self, key: ObjectKey) -> str:
+        return f"{self._bucket.name}/{key}"
+
     def _create(self, file: VerifiedFile, key: ObjectKey, sent: BytesObserver, replacing: str | None) -> bool:
         metadata = {"sha256": file.sha256.hex, "size": str(file.size_bytes)}
         if file.size_bytes > SINGLE_PUT_BYTES:
@@ -227,7 +223,3 @@ def _too_large(key: ObjectKey, size: int) -> StoreError:
         cause=f"it has {size} bytes, and a manifest has at most {_LARGEST_DOCUMENT}",
         next="find out who wrote it; delete it and run `weightdock upload`, which writes it anew",
     )
-
-
-def _listed(one: ObjectTypeDef) -> StoredObject:
-    return StoredObject(ObjectKey(one["Key"]), one["Size"], one["ETag"], modified=one["LastModified"])

@@ -1,19 +1,9 @@
-"""What a store's refusal means: whether it passes, and in words which of the usual causes it is."""
+"""What goes wrong between here and a store: whether it passes, and in words which of the usual causes it is."""
 
 from __future__ import annotations
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionError,
-    ConnectTimeoutError,
-    EndpointConnectionError,
-    HTTPClientError,
-    IncompleteReadError,
-    ReadTimeoutError,
-    ResponseStreamingError,
-    SSLError,
-)
+from dataclasses import dataclass
+from enum import Enum
 
 from weightdock.errors import StoreError
 from weightdock.store.pace import ATTEMPTS
@@ -42,9 +32,48 @@ _PASSING_CODES = {
 _TO_CONNECT = 3  # with a time-out of five seconds each, an endpoint that is not there is told within 30
 
 
-def code_of(error: ClientError) -> str:
-    """The S3 error code; for answers without a body, the HTTP status."""
-    return str(error.response.get("Error", {}).get("Code", ""))
+class StoreFault(Exception):  # noqa: N818  # what it becomes, when it does not pass, is a StoreError
+    """What a request met. ``str`` of it is what the other side, or the network, said."""
+
+
+@dataclass
+class Refused(StoreFault):
+    """An answer that is none of the good ones. ``code`` is S3's; for answers without a body, the HTTP status."""
+
+    status: int
+    code: str
+    said: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.said or 'no message'}"
+
+
+class Way(Enum):
+    """How far a request got that has no answer."""
+
+    NO_CONNECTION = "no connection"
+    NO_TRUST = "a certificate that nobody vouches for"
+    NO_ANSWER = "silence"
+    CLOSED = "the other side hung up"
+
+
+@dataclass
+class Unreached(StoreFault):
+    """A request without an answer."""
+
+    way: Way
+    said: str
+
+    def __str__(self) -> str:
+        return self.said
+
+
+class BrokenOff(StoreFault):
+    """An answer that ended too early, or is not what its ETag says: asked for again."""
+
+
+class Senseless(StoreFault):
+    """An answer that no S3 server gives, or a request that none would get."""
 
 
 def attempts(error: Exception, has_answered: bool) -> int:
@@ -52,66 +81,53 @@ def attempts(error: Exception, has_answered: bool) -> int:
 
     An endpoint that ``has_answered`` before is worth more patience than one that may not be a store at all.
     """
-    if isinstance(error, ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        return ATTEMPTS if status in _PASSING or code_of(error) in _PASSING_CODES else 1
-    if isinstance(error, SSLError):
-        return 1
-    if not has_answered and isinstance(error, ReadTimeoutError):
-        return 1
-    if not has_answered and isinstance(error, EndpointConnectionError | ConnectTimeoutError):
-        return _TO_CONNECT
-    passing = ConnectionError | HTTPClientError | IncompleteReadError | ResponseStreamingError
-    return ATTEMPTS if isinstance(error, passing) else 1
+    match error:
+        case Refused():
+            return ATTEMPTS if error.status in _PASSING or error.code in _PASSING_CODES else 1
+        case Unreached(way=Way.NO_CONNECTION):
+            return ATTEMPTS if has_answered else _TO_CONNECT
+        case Unreached(way=Way.NO_ANSWER):
+            return ATTEMPTS if has_answered else 1
+        case Unreached(way=Way.CLOSED) | BrokenOff():
+            return ATTEMPTS
+        case _:
+            return 1
 
 
-def damaged(key: str) -> BotoCoreError:
-    """What came is not what its ETag says: asked for again as an answer that was cut off is."""
-    return ResponseStreamingError(error=f"the bytes of {key} are not those of its ETag")
-
-
-def cut_off(key: str) -> BotoCoreError:
-    """An answer that ended before it was complete, and did not say so."""
-    return ResponseStreamingError(error=f"the answer with {key} ended too early")
-
-
-def meaning(error: ClientError | BotoCoreError, doing: str, bucket: str, endpoint: str) -> StoreError:
+def meaning(error: StoreFault, doing: str, bucket: str, endpoint: str) -> StoreError:
     """The error for people. ``doing`` completes "the store did not …"."""
     cause, next_step = _explain(error, bucket, endpoint)
     return StoreError(f"the store did not {doing}", cause=" ".join(cause.split()), next=next_step)
 
 
-def _explain(error: ClientError | BotoCoreError, bucket: str, endpoint: str) -> tuple[str, str]:
-    if isinstance(error, IncompleteReadError | ResponseStreamingError):
+def _explain(error: StoreFault, bucket: str, endpoint: str) -> tuple[str, str]:
+    if isinstance(error, BrokenOff):
         return (
             f"{endpoint} ended its answer too early, and did so again: {error}",
             "run again; see to the network",
         )
-    if isinstance(error, ConnectionError | HTTPClientError):
+    if isinstance(error, Unreached):
         return (
             f"{endpoint} cannot be reached: {error}",
             "check AWS_S3_ENDPOINT_URL and the network between here and there",
         )
-    if not isinstance(error, ClientError):
-        return f"{type(error).__name__}: {error}", "check the AWS_ settings"
-    code = code_of(error)
-    said = error.response.get("Error", {}).get("Message", "") or "no message"
-    if code in _WRONG_KEYS:
+    if not isinstance(error, Refused):
+        return f"{endpoint} is no S3 server, it seems: {error}", "check the AWS_ settings"
+    if error.code in _WRONG_KEYS:
         return (
-            f"{endpoint} refuses the credentials ({code}: {said})",
+            f"{endpoint} refuses the credentials ({error})",
             "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: they must be of one token, and of this account",
         )
-    if code in _EXPIRED:
-        return f"the credentials have expired ({code}: {said})", "get new ones; AWS_SESSION_TOKEN belongs to them"
-    if code in _NOT_ALLOWED:
+    if error.code in _EXPIRED:
+        return f"the credentials have expired ({error})", "get new ones; AWS_SESSION_TOKEN belongs to them"
+    if error.code in _NOT_ALLOWED:
         return (
-            f"the credentials may not do this in bucket {bucket!r} ({code}: {said})",
+            f"the credentials may not do this in bucket {bucket!r} ({error})",
             "use a token that may: uploaders need Object Read & Write on the bucket, nodes Object Read only",
         )
-    if code == "NoSuchBucket":
+    if error.code == "NoSuchBucket":
         return (
             f"there is no bucket {bucket!r} at {endpoint}",
             "create it, or set WEIGHTDOCK_BUCKET to the one that exists",
         )
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "no")
-    return f"{endpoint} answered {status} ({code}: {said})", "run again; what was finished is not repeated"
+    return f"{endpoint} answered {error.status} ({error})", "run again; what was finished is not repeated"

@@ -1,0 +1,76 @@
+"""What changes a bucket goes through botocore. R2 is S3 with rules of its own, which it is set up for here.
+
+https://developers.cloudflare.com/r2/api/s3/api/: region ``auto``, no checksum trailers, no ``Expect: 100-continue``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.handlers import add_expect_header
+from botocore.session import get_session
+from urllib3 import PoolManager
+from urllib3.exceptions import HTTPError
+
+from weightdock.store import connections
+from weightdock.store.refusals import Refused, Senseless, StoreFault
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+    from weightdock.settings import Credentials
+
+
+def make_client(credentials: Credentials, http: PoolManager) -> S3Client:
+    """Botocore's client, which signs and understands; ``http`` sends. It may be used from several threads."""
+
+    def send(request: AWSPreparedRequest, **_: object) -> AWSResponse:
+        answer = http.urlopen(
+            request.method,
+            request.url,
+            body=request.body,
+            headers=request.headers,
+            redirect=False,
+            preload_content=False,
+            decode_content=False,
+        )
+        return AWSResponse(request.url, answer.status, answer.headers, answer)  # type: ignore[arg-type]  # as botocore does
+
+    made: object = get_session().create_client(
+        "s3",
+        region_name="auto",
+        endpoint_url=credentials.endpoint_url,
+        aws_access_key_id=credentials.access_key_id,
+        aws_secret_access_key=credentials.secret_access_key,
+        aws_session_token=credentials.session_token,
+        config=Config(
+            s3={"addressing_style": "path"},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            retries={"mode": "standard", "total_max_attempts": 1},  # the pace asks again, for all workers together
+        ),
+    )
+    # R2 does not know it, and each request would wait up to a second for an answer. botocore 1.44 turns even bytes
+    # into something that has `read`, for which this handler of botocore's asks before sending.
+    client = cast("S3Client", made)
+    client.meta.events.unregister("before-call.s3", add_expect_header)
+    client.meta.events.register("before-send.s3", send)  # type: ignore[arg-type]  # here handlers may answer
+    return client
+
+
+def fault(error: Exception) -> StoreFault | None:
+    """What botocore met, in our words; None for what is no fault of the store or the way there."""
+    match error:
+        case ClientError():
+            said = error.response.get("Error", {})
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            return Refused(status, str(said.get("Code", "")), said.get("Message", ""))
+        case HTTPError():
+            return connections.fault(error)
+        case BotoCoreError():
+            return Senseless(f"{type(error).__name__}: {error}")
+        case _:
+            return None

@@ -1,0 +1,64 @@
+"""Whatever botocore and urllib3 meet is told in the store's own words."""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+from botocore.exceptions import ClientError, NoCredentialsError
+from urllib3 import HTTPConnectionPool
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    IncompleteRead,
+    NewConnectionError,
+    ProtocolError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from weightdock.store.refusals import BrokenOff, Refused, Senseless, StoreFault, Unreached, Way
+from weightdock.store.writing import fault
+
+POOL = HTTPConnectionPool("account.r2.example")
+_SAID = {"Error": {"Code": "SlowDown", "Message": "please"}, "ResponseMetadata": {"HTTPStatusCode": 503}}
+FAULTS: dict[str, tuple[Exception, StoreFault]] = {
+    "a refusal": (ClientError(_SAID, "PutObject"), Refused(503, "SlowDown", "please")),  # type: ignore[arg-type]  # the rest is not looked at
+    "a refusal without anything": (ClientError({}, "PutObject"), Refused(0, "")),
+    "nobody there": (
+        NewConnectionError(HTTPConnection("account.r2.example"), "Connection refused"),
+        Unreached(Way.NO_CONNECTION, f"could not connect ({HTTPConnection('account.r2.example')}: Connection refused)"),
+    ),
+    "no proxy there": (
+        ProxyError("Unable to connect to proxy", OSError("Connection refused")),
+        Unreached(Way.NO_CONNECTION, "Unable to connect to proxy Connection refused"),
+    ),
+    "no route": (ConnectTimeoutError("timed out"), Unreached(Way.NO_CONNECTION, "no connection within 5 s")),
+    "silence": (ReadTimeoutError(POOL, "/", "timed out"), Unreached(Way.NO_ANSWER, "no answer within 25 s")),
+    "a certificate that nobody vouches for": (
+        SSLError(ssl.SSLCertVerificationError("self-signed certificate")),
+        Unreached(Way.NO_TRUST, "('self-signed certificate',)"),
+    ),
+}
+BROKEN = {
+    "hung up": ProtocolError("Connection aborted.", ConnectionResetError(104, "Connection reset by peer")),
+    "cut off": IncompleteRead(1, 2),
+}
+
+
+@pytest.mark.parametrize(("error", "told"), FAULTS.values(), ids=FAULTS.keys())
+def test_each_is_told_apart(error: Exception, told: StoreFault) -> None:
+    assert fault(error) == told
+
+
+@pytest.mark.parametrize("error", BROKEN.values(), ids=BROKEN.keys())
+def test_an_answer_that_breaks_off_is_one_whoever_says_so(error: Exception) -> None:
+    assert isinstance(fault(error), BrokenOff)
+
+
+def test_what_botocore_does_not_send_makes_no_sense_and_a_bug_is_no_fault_of_the_store() -> None:
+    senseless = fault(NoCredentialsError())
+    assert isinstance(senseless, Senseless)
+    assert str(senseless) == "NoCredentialsError: Unable to locate credentials"
+    assert fault(ValueError("a bug")) is None
