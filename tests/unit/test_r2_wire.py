@@ -208,6 +208,16 @@ def test_a_head_gives_size_etag_and_digest() -> None:
         assert _store(script.url).head(KEY) == StoredObject(KEY, 20, '"e"', sha256)
 
 
+def test_an_answer_that_describes_no_object_is_said_to_be_none() -> None:
+    with scripted(Answer(headers=(), body=b"hello")) as script:
+        for ask in (_store(script.url).head, _store(script.url).read_document):
+            with pytest.raises(StoreError) as refused:
+                ask(KEY)
+            assert refused.value.cause == (
+                f"{script.url} is no S3 server, it seems: its answer with {KEY} has no size or no ETag"
+            )
+
+
 REFUSALS = {
     "wrong secret": (
         _refusal(403, "SignatureDoesNotMatch"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from weightdock.artifact import Digest, ObjectKey
@@ -60,7 +60,7 @@ class R2Store:
         def request() -> StoredObject:
             with self._bucket.reader.head(self._path(key)) as answer:
                 sha256 = answer.headers.get("x-amz-meta-sha256")
-                size, etag = int(answer.headers["Content-Length"]), answer.headers.get("ETag", "")
+                size, etag = _described(answer.headers, key)
                 return StoredObject(key, size, etag, Digest(sha256) if sha256 else None)
 
         return self._bucket.ask_unless(ABSENT, f"show {key}", request)
@@ -137,7 +137,7 @@ class R2Store:
 
         def request() -> Document:
             with self._bucket.reader.get(self._path(key)) as answer:
-                size, etag = int(answer.headers["Content-Length"]), answer.headers["ETag"]
+                size, etag = _described(answer.headers, key)
                 if size > _LARGEST_DOCUMENT:
                     raise _too_large(key, size)
                 content = answer.read()
@@ -215,6 +215,16 @@ class R2Store:
             return True
 
         return self._bucket.ask_unless(CONFLICT + ABSENT, f"take {key}", whole) or False
+
+
+def _described(headers: Mapping[str, str], key: ObjectKey) -> tuple[int, str]:
+    """Size in bytes and ETag."""
+    from weightdock.store.refusals import Senseless
+
+    try:
+        return int(headers["Content-Length"]), headers["ETag"]
+    except (KeyError, ValueError) as error:
+        raise Senseless(f"its answer with {key} has no size or no ETag") from error
 
 
 def _too_large(key: ObjectKey, size: int) -> StoreError:
