@@ -142,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
             for path, one in sorted(self.objects.items())
             if path.startswith(prefix)
         )
-        self._xml(f"<Result><IsTruncated>false</IsTruncated>{listed}</Result>")
+        self._xml(f"<ListBucketResult><IsTruncated>false</IsTruncated>{listed}</ListBucketResult>")
 
     def _xml(self, content: str, headers: dict[str, str] | None = None, status: int = 200) -> None:
         encoded = content.encode()

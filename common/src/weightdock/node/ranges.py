@@ -1,9 +1,9 @@
 """Objects read as fast as the way allows, and given on in order: one cap for all files of a run.
 
 A wide way is read by the file's own thread, piece by piece, each hashed and written while it is in the processor's
-cache. Where one connection is narrow (far away, or metered), more ranges are asked for ahead, each into a buffer, and
-given on in order. So a file on disk is always a beginning of the object, which a later run can go on from, and memory
-is bounded by the number of buffers, whatever the sizes of files.
+cache. Where one connection is narrow (far away, or metered), more ranges are asked for ahead, kept until it is their
+turn, and given on in order. So a file on disk is always a beginning of the object, which a later run can go on from,
+and memory is bounded by the number of ranges ahead, whatever the sizes of files.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Limits:
 
     It is one when the files that are being read get less than ``wide`` bytes a second together, for ``window``
     seconds: where they get more, more requests would only wait for each other. On a narrow way ``ahead`` ranges of
-    ``piece`` bytes are under way at most, and so many buffers are full or filling (160 MiB): at 30 MB/s and 20 ms each
-    way, waiting is an eighth of a range's time.
+    ``piece`` bytes are under way or kept at most (160 MiB): at 30 MB/s and 20 ms each way, waiting is an eighth of a
+    range's time.
     """
 
     wide: float = 250e6
@@ -48,7 +48,7 @@ class _NarrowWay(Exception):  # noqa: N818  # no error: the rest is asked for in
 
 
 class Ranges:
-    """Threads and buffers of a run; a context manager."""
+    """Threads and memory of a run; a context manager."""
 
     def __init__(self, store: ObjectStore, limits: Limits = LIMITS) -> None:
         self.store = store
@@ -68,7 +68,7 @@ class Ranges:
         self._pool.shutdown()
 
     def read(self, found: StoredObject, start: int, take: Take) -> None:
-        """Give ``take`` the object's bytes from ``start`` on. A piece is good until ``take`` returns.
+        """Give ``take`` the object's bytes from ``start`` on, in order.
 
         Raises as :meth:`weightdock.store.ObjectStore.read_range` does, and what ``take`` raises.
         """

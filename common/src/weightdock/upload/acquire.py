@@ -18,7 +18,7 @@ from weightdock.errors import IntegrityError, OriginError
 from weightdock.events import Event, Observer, Stage, State
 from weightdock.licence import LicencePolicy, Ruling
 from weightdock.origins import AcquiredFile
-from weightdock.safety import Verdict, gate
+from weightdock.safety import Verdict
 from weightdock.store import BytesObserver
 from weightdock.store.manifest import Entry
 from weightdock.upload.plan import PlannedUpload, denied, difference
@@ -39,6 +39,13 @@ class Loader(Protocol):
         """Load it into its model."""
 
 
+def judge(path: Path, framework: str) -> Verdict:
+    """The safety gate's verdict: see :func:`weightdock.safety.gate.check`."""
+    from weightdock.safety import gate  # 30 ms, which a run with nothing to do goes without
+
+    return gate.check(path, framework)
+
+
 @dataclass(frozen=True)
 class Acquire:
     """One framework's acquisition: through which cache, by which loader, past which gate, and who hears of it."""
@@ -47,7 +54,7 @@ class Acquire:
     cache: Cache
     loader: Loader
     observe: Observer
-    judge: Callable[[Path, str], Verdict] = gate.check
+    judge: Callable[[Path, str], Verdict] = judge
     licences: LicencePolicy = field(default_factory=LicencePolicy)
 
     def obtain(self, planned: PlannedUpload) -> tuple[VerifiedFile, str]:

@@ -19,11 +19,11 @@ from weightdock.errors import StoreError, WeightdockError
 from weightdock.events import Event, Observer, Stage, State
 from weightdock.licence import LicencePolicy, Ruling
 from weightdock.report import ModelResult, Outcome, RunReport
-from weightdock.safety import Verdict, gate
+from weightdock.safety import Verdict
 from weightdock.store import BytesObserver, ObjectStore, manifest
 from weightdock.store.holdings import Holdings
 from weightdock.store.manifest import Entry
-from weightdock.upload.acquire import Acquire, Loader, entry_of
+from weightdock.upload.acquire import Acquire, Loader, entry_of, judge
 from weightdock.upload.plan import Action, PlannedUpload, plan, row, warning
 from weightdock.verify import VerifiedFile
 
@@ -40,7 +40,7 @@ class Upload:
     cache: Cache
     loader: Loader
     observe: Observer
-    judge: Callable[[Path, str], Verdict] = gate.check
+    judge: Callable[[Path, str], Verdict] = judge
     licences: LicencePolicy = field(default_factory=LicencePolicy)
 
     @property
