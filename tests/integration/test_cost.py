@@ -14,7 +14,7 @@ from support.announce import announce
 from support.measured import measure
 from support.r2_bench import KEY, Bench, Place
 from support.r2_double import RemoteDouble
-from support.samples import PREFIX, TOY, content, entry, spec
+from support.samples import PREFIX, TOY, content, entry, key_of
 from support.servers import Server
 from support.uploader import Job
 from support.zero_store import zero_store
@@ -49,8 +49,7 @@ def _fill(bench: Bench, names: list[str]) -> None:
     client = bench.behind.client()
     with ThreadPoolExecutor(8) as pool:
         put = [
-            pool.submit(client.put_object, Bucket=bench.bucket, Key=spec(name).key(PREFIX), Body=content(name))
-            for name in names
+            pool.submit(client.put_object, Bucket=bench.bucket, Key=key_of(name), Body=content(name)) for name in names
         ]
     assert all(one.result() for one in put)
     store = R2Store(bench.behind.settings(bench.bucket))

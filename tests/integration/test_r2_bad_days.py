@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.errand import Errand
+from support.errand import MODELS, SIZES, Errand
 from support.r2_bench import KEY, QUICK, Bench
 from support.r2_double import (
     INTERNAL_ERROR,
@@ -31,18 +31,16 @@ from support.r2_double import (
     When,
 )
 from support.r2_double.fault import Connection, Fault
-from support.samples import PREFIX, TOY, spec, tree
+from support.samples import PREFIX, TOY, key_of, tree
 from support.servers import Server
 from support.upload_scene import Scene
-from weightdock.artifact import ObjectKey
 from weightdock.errors import ExitCode, WeightdockError
 from weightdock.report import Outcome
-from weightdock.store import connections, manifest, multipart, pace, r2
+from weightdock.store import connections, manifest, pace
 from weightdock.store.pace import Pace
 
 SEED = 20261122
-MODELS = {"small": 9_000, "large": 35_000}
-SIZES = pytest.mark.parametrize("name", list(MODELS))
+pytestmark = pytest.mark.usefixtures("small_thresholds")
 
 
 @dataclass(frozen=True)
@@ -111,14 +109,6 @@ LOST: dict[str, Fault] = {
 """After these the store has done what it was asked, and the uploader does not know."""
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(r2, "SINGLE_PUT_BYTES", 20_000)
-    monkeypatch.setattr(multipart, "SINGLE_PUT_BYTES", 20_000)
-    monkeypatch.setattr(multipart, "PART_BYTES", 10_000)
-    monkeypatch.setattr(manifest, "_WAIT_SECONDS", (0.01, 0.05))
-
-
 @pytest.fixture
 def errand(quick_r2: Bench, tmp_path: Path) -> Errand:
     return Errand(Scene(quick_r2, tmp_path, MODELS).with_an_earlier_model())
@@ -127,10 +117,6 @@ def errand(quick_r2: Bench, tmp_path: Path) -> Errand:
 @pytest.fixture
 def either_errand(either_r2: Bench, tmp_path: Path) -> Errand:
     return Errand(Scene(either_r2, tmp_path, MODELS).with_an_earlier_model())
-
-
-def _key(name: str) -> ObjectKey:
-    return spec(name).key(PREFIX)
 
 
 def _commits(errand: Errand) -> dict[str, int]:
@@ -252,7 +238,7 @@ def test_an_object_that_was_damaged_on_the_way_is_refused(either_errand: Errand,
 
 def test_an_object_that_must_be_read_to_be_known_is_not_believed_when_it_was_damaged_on_the_way(errand: Errand) -> None:
     bench = errand.scene.bench
-    bench.behind.client().put_object(Bucket=bench.bucket, Key=_key("large"), Body=errand.loader.files["large"])
+    bench.behind.client().put_object(Bucket=bench.bucket, Key=key_of("large"), Body=errand.loader.files["large"])
     bench.double.inject(FlipByte(30_000), When("GetObject", key="large.bin"))
     assert errand.upload("large").exit_code is ExitCode.INTEGRITY
     assert "large" not in manifest.read(errand.store, PREFIX, TOY).entries

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from support.errand import Errand
+from support.errand import MODELS, SIZES, Errand
 from support.r2_bench import KEY, QUICK, Bench
 from support.r2_double import Call, Expect, Key, Moment, R2Double, When
 from support.r2_double.record import Entry
-from support.samples import ORIGIN, PREFIX, TOY, digest, entry, spec
+from support.samples import ORIGIN, PREFIX, TOY, digest, entry, key_of, spec
 from support.servers import Server
 from support.upload_scene import MANIFEST, Scene
 from support.uploader import weights
@@ -22,24 +22,15 @@ from weightdock.catalogue import ModelSpec
 from weightdock.catalogue.lock import Locked
 from weightdock.errors import ExitCode, StoreError
 from weightdock.report import Operations, Outcome
-from weightdock.store import manifest, multipart, r2
+from weightdock.store import manifest, multipart
 from weightdock.store.bucket import Bucket
 from weightdock.store.holdings import Holdings
 from weightdock.upload import plan
 
-MODELS = {"small": 9_000, "large": 35_000}
+pytestmark = pytest.mark.usefixtures("small_thresholds")
 MIB = 1024 * 1024
 WRITES = ("PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload")
 COMMITS = ("PutObject", "CompleteMultipartUpload")
-SIZES = pytest.mark.parametrize("name", list(MODELS))
-
-
-@pytest.fixture(autouse=True)
-def small_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(r2, "SINGLE_PUT_BYTES", 20_000)
-    monkeypatch.setattr(multipart, "SINGLE_PUT_BYTES", 20_000)
-    monkeypatch.setattr(multipart, "PART_BYTES", 10_000)
-    monkeypatch.setattr(manifest, "_WAIT_SECONDS", (0.01, 0.05))
 
 
 @pytest.fixture
@@ -60,20 +51,6 @@ def entries(errand: Errand) -> list[Entry]:
     found = errand.scene.bench.double.record.entries()
     assert {one.refused_by for one in found} == {""}
     return found
-
-
-def _key(name: str) -> ObjectKey:
-    return spec(name).key(PREFIX)
-
-
-def _stored_by_another(errand: Errand, name: str, body: bytes, **metadata: str) -> None:
-    client = errand.scene.bench.behind.client()
-    client.put_object(Bucket=errand.scene.bench.bucket, Key=_key(name), Body=body, Metadata=metadata)
-
-
-def _etag(errand: Errand, name: str) -> str:
-    client = errand.scene.bench.behind.client()
-    return client.head_object(Bucket=errand.scene.bench.bucket, Key=_key(name))["ETag"]
 
 
 def test_rule_1_every_request_is_signed_for_the_region_auto(entries: list[Entry]) -> None:
@@ -129,12 +106,12 @@ def test_rule_3_an_upload_that_expired_between_two_runs_is_begun_anew(errand: Er
         Call(function=lambda: double.set_key(replace(KEY, read_only=True))), When("UploadPart", nth=3)
     )
     with pytest.raises(StoreError):
-        errand.store.put_file(errand.file("large"), _key("large"), lambda _: None)
+        errand.store.put_file(errand.file("large"), key_of("large"), lambda _: None)
     assert refusal.struck == 1
     double.set_key(KEY)
     assert double.expire_uploads() == 1
-    assert errand.store.put_file(errand.file("large"), _key("large"), lambda _: None)
-    assert errand.scene.bench.content(_key("large")) == errand.loader.files["large"]
+    assert errand.store.put_file(errand.file("large"), key_of("large"), lambda _: None)
+    assert errand.scene.bench.content(key_of("large")) == errand.loader.files["large"]
 
 
 def test_rule_3_an_upload_that_never_lasts_is_an_error_of_the_store(errand: Errand) -> None:
@@ -170,11 +147,11 @@ def test_rule_4_what_is_there_is_found_by_reading_since_a_refused_write_is_bille
 @SIZES
 def test_rule_4_who_finds_the_same_bytes_there_has_succeeded(errand: Errand, name: str) -> None:
     file = errand.file(name)
-    _stored_by_another(errand, name, errand.loader.files[name], sha256=file.sha256.hex, who="another")
-    before = _etag(errand, name)
-    assert not errand.store.put_file(file, _key(name), lambda _: None)
+    errand.store_by_another(name, errand.loader.files[name], sha256=file.sha256.hex, who="another")
+    before = errand.etag(name)
+    assert not errand.store.put_file(file, key_of(name), lambda _: None)
     assert 412 in [one.status for one in errand.scene.requests(name, *COMMITS)]
-    assert _etag(errand, name) == before
+    assert errand.etag(name) == before
     assert not any(errand.scene.parts().values())
 
 
@@ -183,20 +160,18 @@ def test_rule_4_who_finds_the_same_bytes_there_has_succeeded(errand: Errand, nam
 def test_rule_4_who_finds_other_bytes_there_overwrites_nothing(errand: Errand, name: str, theirs: str) -> None:
     other = b"others" if theirs == "other bytes" else weights("others", MODELS[name])
     double = errand.scene.bench.double
-    double.inject(
-        Call(moment=Moment.AFTER, function=lambda: _stored_by_another(errand, name, other)), When("ListObjects")
-    )
+    double.inject(Call(moment=Moment.AFTER, function=lambda: errand.store_by_another(name, other)), When("ListObjects"))
     report = errand.upload(name)
     assert report.exit_code is ExitCode.INTEGRITY
-    assert errand.scene.bench.content(_key(name)) == other
+    assert errand.scene.bench.content(key_of(name)) == other
     assert not any(errand.scene.parts().values())
     assert manifest.read(errand.store, PREFIX, TOY).entries == {}
 
 
 @SIZES
 def test_rule_4_force_replaces_what_was_seen(errand: Errand, name: str) -> None:
-    _stored_by_another(errand, name, b"what somebody put there by mistake")
-    seen = _etag(errand, name)
+    errand.store_by_another(name, b"what somebody put there by mistake")
+    seen = errand.etag(name)
     report = errand.upload(name, force=True)
     assert [one.outcome for one in report.results] == [Outcome.REPLACED]
     (write,) = errand.scene.requests(name, *COMMITS)
@@ -206,23 +181,23 @@ def test_rule_4_force_replaces_what_was_seen(errand: Errand, name: str) -> None:
 
 @SIZES
 def test_rule_4_force_does_not_replace_what_changed_since_it_was_seen(errand: Errand, name: str) -> None:
-    _stored_by_another(errand, name, b"what was seen")
+    errand.store_by_another(name, b"what was seen")
     double = errand.scene.bench.double
     double.inject(
-        Call(moment=Moment.AFTER, function=lambda: _stored_by_another(errand, name, b"newer")), When("ListObjects")
+        Call(moment=Moment.AFTER, function=lambda: errand.store_by_another(name, b"newer")), When("ListObjects")
     )
     assert errand.upload(name, force=True).exit_code is ExitCode.INTEGRITY
-    assert errand.scene.bench.content(_key(name)) == b"newer"
+    assert errand.scene.bench.content(key_of(name)) == b"newer"
     assert not any(errand.scene.parts().values())
 
 
 @SIZES
 def test_rule_4_force_does_not_bring_back_what_was_deleted_since_it_was_seen(errand: Errand, name: str) -> None:
-    _stored_by_another(errand, name, b"what was seen")
+    errand.store_by_another(name, b"what was seen")
     bench = errand.scene.bench
     delete = Call(
         moment=Moment.AFTER,
-        function=lambda: bench.behind.client().delete_object(Bucket=bench.bucket, Key=_key(name)),
+        function=lambda: bench.behind.client().delete_object(Bucket=bench.bucket, Key=key_of(name)),
     )
     bench.double.inject(delete, When("ListObjects"))
     assert errand.upload(name, force=True).exit_code is ExitCode.STORE
@@ -233,14 +208,14 @@ def test_rule_4_force_does_not_bring_back_what_was_deleted_since_it_was_seen(err
 def test_rule_5_the_digest_of_the_whole_file_is_metadata_and_in_the_manifest(errand: Errand, name: str) -> None:
     errand.upload()
     sha256 = digest(errand.loader.files[name])
-    found = errand.store.head(_key(name))
+    found = errand.store.head(key_of(name))
     assert found
     assert found.sha256 == sha256
     assert manifest.read(errand.store, PREFIX, TOY).entries[name].sha256 == sha256
 
 
 def test_rule_5_the_etag_of_an_object_is_never_taken_for_a_digest(errand: Errand) -> None:
-    body, bucket, key = errand.loader.files["large"], errand.scene.bench.bucket, _key("large")
+    body, bucket, key = errand.loader.files["large"], errand.scene.bench.bucket, key_of("large")
     client = errand.scene.bench.behind.client()
     upload = client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
     sent = client.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=1, Body=body)
@@ -250,7 +225,7 @@ def test_rule_5_the_etag_of_an_object_is_never_taken_for_a_digest(errand: Errand
         UploadId=upload,
         MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": sent["ETag"]}]},
     )
-    assert _etag(errand, "large").endswith('-1"')
+    assert errand.etag("large").endswith('-1"')
     assert [one.outcome for one in errand.upload("large").results] == [Outcome.ADOPTED]
     assert [one.bytes_out for one in errand.scene.requests("large", "GetObject")] == [len(body)]
     assert manifest.read(errand.store, PREFIX, TOY).entries["large"].sha256 == digest(body)
@@ -270,12 +245,12 @@ def test_rule_6_a_key_that_was_written_within_this_second_is_written_in_the_next
 @SIZES
 def test_rule_6_a_model_whose_key_was_just_written_is_waited_for(errand: Errand, name: str) -> None:
     errand.scene.bench.double.limit(writes_per_second=5)
-    _stored_by_another(errand, name, b"what was seen")
-    seen = _etag(errand, name)
-    assert errand.store.put_file(errand.file(name), _key(name), lambda _: None, seen)
-    assert not errand.store.put_file(errand.file(name), _key(name), lambda _: None)
+    errand.store_by_another(name, b"what was seen")
+    seen = errand.etag(name)
+    assert errand.store.put_file(errand.file(name), key_of(name), lambda _: None, seen)
+    assert not errand.store.put_file(errand.file(name), key_of(name), lambda _: None)
     assert 429 in [one.status for one in errand.scene.requests(name, *COMMITS)]
-    assert errand.scene.bench.content(_key(name)) == errand.loader.files[name]
+    assert errand.scene.bench.content(key_of(name)) == errand.loader.files[name]
 
 
 def test_rule_7_no_request_expects_100_continue(entries: list[Entry]) -> None:

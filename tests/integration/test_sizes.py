@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from support.errand import Errand
 from support.r2_bench import Bench
-from support.samples import PREFIX, TOY, spec
+from support.samples import TOY, key_of
 from support.upload_scene import Scene
 from weightdock.store import multipart, r2
 
@@ -52,4 +52,4 @@ def test_a_file_of_any_size_is_one_put_or_equal_parts_and_comes_back_as_it_was(
         assert sum(equal) + last == size
     assert errand.fetch().exit_code == 0
     assert (errand.node / TOY / "model.bin").read_bytes() == errand.loader.files["model"]
-    assert errand.scene.bench.content(spec("model").key(PREFIX)) == errand.loader.files["model"]
+    assert errand.scene.bench.content(key_of("model")) == errand.loader.files["model"]

@@ -9,8 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
 from support.fake_loader import FakeLoader
-from support.samples import PREFIX, TOY, judge, spec
+from support.samples import PREFIX, TOY, judge, key_of, spec
 from support.upload_scene import Scene
 from support.uploader import weights
 from weightdock import events
@@ -23,6 +25,10 @@ from weightdock.store.r2 import R2Store
 from weightdock.upload.pipeline import Upload
 from weightdock.verify import VerifiedFile, verify
 
+MODELS = {"small": 9_000, "large": 35_000}
+"""What goes in one PUT and what goes in parts, where the fixture ``small_thresholds`` is used."""
+
+SIZES = pytest.mark.parametrize("name", list(MODELS))
 _HURRY = 50
 
 
@@ -80,3 +86,13 @@ class Errand:
         path = self.scene.folder / f"{self.scene.id}-{name}.file"
         path.write_bytes(self.loader.files[name])
         return verify(spec(name).model, path, [])
+
+    def store_by_another(self, name: str, body: bytes, **metadata: str) -> None:
+        """Put it where the model's object belongs, past the double."""
+        bench = self.scene.bench
+        bench.behind.client().put_object(Bucket=bench.bucket, Key=key_of(name), Body=body, Metadata=metadata)
+
+    def etag(self, name: str) -> str:
+        """Of the model's object, as it really is."""
+        bench = self.scene.bench
+        return bench.behind.client().head_object(Bucket=bench.bucket, Key=key_of(name))["ETag"]

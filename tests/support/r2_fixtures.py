@@ -12,6 +12,8 @@ from support.local_ca import Certificate, make_certificate
 from support.r2_bench import KEY, QUICK, Bench
 from support.r2_double import R2Double
 from support.servers import Server
+from weightdock.store import manifest, multipart
+from weightdock.store import r2 as whole_files
 
 
 @pytest.fixture(scope="session")
@@ -57,3 +59,12 @@ def either_r2(request: pytest.FixtureRequest) -> Bench:
     """Over http, and over https."""
     bench: Bench = request.getfixturevalue(request.param)
     return bench
+
+
+@pytest.fixture
+def small_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts begin above 20 kB and have 10; nobody waits for a manifest."""
+    monkeypatch.setattr(whole_files, "SINGLE_PUT_BYTES", 20_000)
+    monkeypatch.setattr(multipart, "SINGLE_PUT_BYTES", 20_000)
+    monkeypatch.setattr(multipart, "PART_BYTES", 10_000)
+    monkeypatch.setattr(manifest, "_WAIT_SECONDS", (0.01, 0.05))

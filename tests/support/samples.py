@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from weightdock.artifact import Digest, Framework, ModelId, Provenance
+from weightdock.artifact import Digest, Framework, ModelId, ObjectKey, Provenance
 from weightdock.catalogue import ModelSpec
 from weightdock.report import RunReport
 from weightdock.safety import Verdict
@@ -41,6 +41,11 @@ def provenance(name: str = "alpha") -> Provenance:
 def entry(name: str = "alpha", weights: bytes | None = None) -> Entry:
     weights = content(name) if weights is None else weights
     return Entry(ModelId(TOY, name), "bin", len(weights), digest(weights), provenance(name), UPLOADED, VERDICT)
+
+
+def key_of(name: str = "alpha") -> ObjectKey:
+    """Where the toy's object is, below :data:`PREFIX`."""
+    return spec(name).key(PREFIX)
 
 
 def judge(_path: Path, _framework: str) -> Verdict:

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from support.r2_bench import Bench
 from support.r2_double.record import Entry
-from support.samples import PREFIX, TOY, content, entry, spec
+from support.samples import PREFIX, TOY, content, entry, key_of, spec
 from support.uploader import Job, weights
 from weightdock.cache import Cache
 from weightdock.store import manifest
@@ -144,4 +144,4 @@ class Scene:
 
 
 def _key(name: str) -> str:
-    return spec(name).key(PREFIX)
+    return key_of(name)

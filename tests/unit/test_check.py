@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from support.memory_store import MemoryStore
-from support.samples import PREFIX, TOY, Row, content, digest, entry, provenance, rows, spec
+from support.samples import PREFIX, TOY, Row, content, digest, entry, key_of, provenance, rows, spec
 from weightdock.artifact import Digest, Framework, ModelId, ObjectKey
 from weightdock.catalogue import ModelSpec
 from weightdock.catalogue.lock import Locked
@@ -37,7 +37,7 @@ class Bench:
     def fill(self, *names: str) -> None:
         """Put models there as an upload does, and forget that it asked."""
         for name in names:
-            self.store.keep(spec(name).key(PREFIX), content(name), digest(content(name)))
+            self.store.keep(key_of(name), content(name), digest(content(name)))
         manifest.publish(self.store, PREFIX, TOY, {name: entry(name) for name in names})
         self.store.requests.clear()
 
@@ -61,7 +61,7 @@ def filled(bench: Bench) -> Bench:
 
 
 def _verified(name: str, how: str) -> Row:
-    return (f"toy/{name}", spec(name).key(PREFIX), Outcome.VERIFIED, len(content(name)), digest(content(name)), how, "")
+    return (f"toy/{name}", key_of(name), Outcome.VERIFIED, len(content(name)), digest(content(name)), how, "")
 
 
 def _failed(error: WeightdockError, key: ObjectKey = KEY) -> Row:
@@ -106,7 +106,7 @@ def test_every_model_has_its_row_in_the_order_given(bench: Bench, deep: bool) ->
 @BOTH
 def test_only_the_models_that_are_asked_for_are_checked(bench: Bench, deep: bool) -> None:
     bench.fill("alpha", "beta")
-    bench.store.keep(spec("beta").key(PREFIX), b"damaged")
+    bench.store.keep(key_of("beta"), b"damaged")
     assert bench.check(ALPHA, deep=deep).exit_code is ExitCode.DONE
     assert not [request for request in bench.store.requests if "beta" in request]
 
@@ -207,8 +207,8 @@ def test_an_entry_that_is_not_what_is_locked_differs_and_both_are_named(filled: 
 @BOTH
 def test_the_failure_of_one_model_is_its_own_and_the_worst_decides(bench: Bench, deep: bool) -> None:
     bench.fill("alpha", "beta", "gamma")
-    bench.store.keep(spec("gamma").key(PREFIX), b"damaged")
-    bench.store.lose(spec("beta").key(PREFIX))
+    bench.store.keep(key_of("gamma"), b"damaged")
+    bench.store.lose(key_of("beta"))
     refusal = StoreError("the store did not show it", cause="it is slow", next="run again")
     bench.store.refusals[f"{'sha256_of' if deep else 'head'} {KEY}"] = refusal
     bench.fill("delta")

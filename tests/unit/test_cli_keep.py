@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from support.command import Ran
-from support.samples import PREFIX, TOY, content, digest, entry, spec
+from support.samples import PREFIX, TOY, content, digest, entry, key_of, spec
 from support.servers import Server
 from weightdock import catalogue, cli, report
-from weightdock.artifact import ObjectKey
 from weightdock.catalogue import lock
 from weightdock.report import Outcome, RunReport
 from weightdock.store import manifest
@@ -31,10 +30,6 @@ PATTERN = '\n[models."delta_*"]\ntask = "classify"\ndescription = "all deltas"\n
 def _given(name: str) -> bytes:
     """What the toy's origin gives."""
     return pickle.dumps(f"{name} ", protocol=0)
-
-
-def _key(name: str) -> ObjectKey:
-    return spec(name).key(PREFIX)
 
 
 @dataclass(frozen=True)
@@ -56,7 +51,7 @@ class Bench:
         """An object as somebody else puts it there."""
         body = content(name) if weights is None else weights
         self.server.client().put_object(
-            Bucket=self.bucket, Key=_key(name), Body=body, Metadata={"sha256": sha256 or digest(body).hex}
+            Bucket=self.bucket, Key=key_of(name), Body=body, Metadata={"sha256": sha256 or digest(body).hex}
         )
 
     def publish(self, *names: str) -> None:
@@ -84,7 +79,7 @@ class Bench:
 
     def begin(self, name: str) -> str:
         """A multipart upload that nobody is going to end."""
-        return self.server.client().create_multipart_upload(Bucket=self.bucket, Key=_key(name))["UploadId"]
+        return self.server.client().create_multipart_upload(Bucket=self.bucket, Key=key_of(name))["UploadId"]
 
     def begun(self) -> list[str]:
         """Multipart uploads that nobody has ended."""
@@ -195,7 +190,7 @@ def test_reading_every_byte_finds_what_metadata_hides(either: Bench) -> None:
     assert ran.code == 4
     assert (
         "toy/beta\nerror: toy/beta in the store is not what it should be\n"
-        f"cause: {_key('beta')}: it has sha256 {digest(content('beta').swapcase())}, "
+        f"cause: {key_of('beta')}: it has sha256 {digest(content('beta').swapcase())}, "
         f"and the manifest says {digest(content('beta'))}\n"
         "next: find out who changed it; `weightdock upload --force --model toy/beta` replaces it\n"
     ) in ran.stdout
@@ -209,7 +204,7 @@ def test_what_is_missing_fails_verification(bench: Bench) -> None:
     ran = bench.run("verify")
     assert ran.code == 5
     assert (
-        f"toy/beta\nerror: toy/beta is not in the manifest\ncause: there is no entry for {_key('beta')}\n"
+        f"toy/beta\nerror: toy/beta is not in the manifest\ncause: there is no entry for {key_of('beta')}\n"
         "next: make upload/toy\n"
     ) in ran.stdout
 
@@ -306,7 +301,7 @@ def test_with_yes_what_was_listed_goes(either: Bench) -> None:
     either.fill("alpha", "gamma")
     ran = either.run("prune", "--grace-days", "0", "--yes", "--json")
     assert (ran.code, _outcomes(ran)) == (0, {"gamma.bin": Outcome.REMOVED})
-    assert (either.stored(), either.published()) == ({_key("alpha"): content("alpha")}, {"alpha"})
+    assert (either.stored(), either.published()) == ({key_of("alpha"): content("alpha")}, {"alpha"})
     again = either.run("prune", "--grace-days", "0", "--yes")
     assert (again.code, again.stdout.splitlines()[-1]) == (0, "0 models: nothing to do")
 
@@ -327,7 +322,7 @@ def test_a_model_that_only_the_lock_names_stays(bench: Bench) -> None:
     lock.lock_path(TOY, bench.home).write_text(lock.render(locked), encoding="utf-8")
     ran = bench.run("prune", "--grace-days", "0", "--yes", "--json")
     assert (ran.code, _outcomes(ran)) == (0, {})
-    assert set(bench.stored()) == {_key("alpha"), _key("gamma")}
+    assert set(bench.stored()) == {key_of("alpha"), key_of("gamma")}
 
 
 def _locked(name: str) -> lock.Locked:
@@ -342,7 +337,7 @@ def test_a_catalogue_that_cannot_be_expanded_prunes_nothing(bench: Bench) -> Non
     ran = bench.run("prune", "--grace-days", "0", "--yes")
     assert (ran.code, ran.stdout) == (2, "")
     assert ran.stderr.splitlines()[0] == "error: the pattern 'delta_*' of toy stands for no model yet"
-    assert set(bench.stored()) == {_key("alpha"), _key("delta_tiny")}
+    assert set(bench.stored()) == {key_of("alpha"), key_of("delta_tiny")}
 
 
 @pytest.mark.parametrize("frameworks", [["toy", "tyo"], ["tyo", "toy"]], ids=" ".join)
@@ -351,7 +346,7 @@ def test_a_mistyped_framework_prunes_nothing_of_the_others(bench: Bench, framewo
     named = [part for name in frameworks for part in ("--framework", name)]
     ran = bench.run("prune", *named, "--grace-days", "0", "--yes")
     assert (ran.code, ran.stdout) == (2, "")
-    assert set(bench.stored()) == {_key("alpha"), _key("gamma")}
+    assert set(bench.stored()) == {key_of("alpha"), key_of("gamma")}
 
 
 @pytest.mark.parametrize("days", ["-1", "nan", "inf", "1e12", "a week"])
@@ -359,7 +354,7 @@ def test_a_grace_period_that_is_none_is_a_usage_error(bench: Bench, days: str) -
     bench.fill("alpha", "gamma")
     ran = bench.run("prune", "--grace-days", days, "--yes")
     assert (ran.code, ran.stdout) == (2, "")
-    assert set(bench.stored()) == {_key("alpha"), _key("gamma")}
+    assert set(bench.stored()) == {key_of("alpha"), key_of("gamma")}
 
 
 def test_uploads_that_nobody_ended_are_listed_and_with_yes_aborted(bench: Bench) -> None:
@@ -368,11 +363,11 @@ def test_uploads_that_nobody_ended_are_listed_and_with_yes_aborted(bench: Bench)
     for days, listed in (("10000", 0), ("1", 1)):  # for moto it is always 2010
         ran = bench.run("prune", "--uploads", "--grace-days", days)
         assert (ran.code, len(ran.stdout.splitlines()), ran.stderr) == (0, listed, "")
-    assert ran.stdout == f"{_key('alpha')}  begun 2010-11-10 20:48  would abort\n"
+    assert ran.stdout == f"{key_of('alpha')}  begun 2010-11-10 20:48  would abort\n"
     assert bench.begun() == [upload]
     ran = bench.run("prune", "--uploads", "--grace-days", "1", "--yes")
-    assert (ran.code, ran.stdout) == (0, f"{_key('alpha')}  begun 2010-11-10 20:48  aborted\n")
-    assert (bench.begun(), set(bench.stored())) == ([], {_key("alpha"), _key("gamma")})
+    assert (ran.code, ran.stdout) == (0, f"{key_of('alpha')}  begun 2010-11-10 20:48  aborted\n")
+    assert (bench.begun(), set(bench.stored())) == ([], {key_of("alpha"), key_of("gamma")})
 
 
 @pytest.mark.parametrize("options", [[], ["--yes"]], ids=["listed", "aborted"])
@@ -391,7 +386,7 @@ def test_a_plan_with_work_exits_1_only_when_checked(bench: Bench, options: list[
     bench.fill("alpha")
     assert bench.run("upload", "--dry-run", *options).code == 0
     assert bench.run("upload", "--dry-run", "--check", *options).code == 1
-    assert bench.stored() == {_key("alpha"): content("alpha")}
+    assert bench.stored() == {key_of("alpha"): content("alpha")}
 
 
 def test_a_plan_without_work_exits_0_also_with_unknown_objects(bench: Bench) -> None:
@@ -428,7 +423,7 @@ def test_what_a_checked_plan_finds_decides_its_exit_code(
 
 
 def _lose(bench: Bench, name: str) -> None:
-    bench.server.client().delete_object(Bucket=bench.bucket, Key=_key(name))
+    bench.server.client().delete_object(Bucket=bench.bucket, Key=key_of(name))
 
 
 def test_an_object_to_adopt_is_work(bench: Bench) -> None:
@@ -450,7 +445,7 @@ def test_a_manifest_that_differs_from_the_lock_exits_4_even_unchecked_and_names_
         ran = bench.run("upload", "--dry-run", *options)
         assert ran.code == 4
         assert (
-            f"cause: {_key('alpha')}: the manifest says sha256 {digest(content('alpha'))}, "
+            f"cause: {key_of('alpha')}: the manifest says sha256 {digest(content('alpha'))}, "
             f"and models.lock says {digest(b'as it was locked')}\n"
         ) in ran.stdout
 
@@ -489,10 +484,10 @@ def test_force_replaces_the_one_model_and_its_entry(bench: Bench) -> None:
     bench.fill("alpha", "beta")
     bench.put("alpha", b"what somebody else put there")
     assert bench.run("upload", "--model", "alpha").code == 4
-    assert bench.stored()[_key("alpha")] == b"what somebody else put there"
+    assert bench.stored()[key_of("alpha")] == b"what somebody else put there"
     ran = bench.run("upload", "--force", "--model", "alpha", "--json")
     assert (ran.code, _outcomes(ran)) == (0, {"alpha.bin": Outcome.REPLACED})
-    assert bench.stored() == {_key("alpha"): _given("alpha"), _key("beta"): content("beta")}
+    assert bench.stored() == {key_of("alpha"): _given("alpha"), key_of("beta"): content("beta")}
     assert bench.run("verify", "--deep").code == 0
 
 
@@ -545,7 +540,7 @@ def test_a_lock_expands_patterns_and_uploads_then_keep_to_it(locking_toy: Bench)
 
     ran = bench.run("upload", "--json")
     assert (ran.code, set(_outcomes(ran).values())) == (0, {Outcome.UPLOADED})
-    assert set(bench.stored()) == {_key(name) for name in ("alpha", "delta_base", "delta_tiny")}
+    assert set(bench.stored()) == {key_of(name) for name in ("alpha", "delta_base", "delta_tiny")}
     assert bench.run("upload", "--dry-run", "--check").code == 0
     assert bench.run("prune", "--grace-days", "0", "--yes").stdout.splitlines()[-1] == "0 models: nothing to do"
     again = bench.run("lock", "--framework", "toy").stdout
@@ -562,7 +557,7 @@ def test_a_lock_expands_patterns_and_uploads_then_keep_to_it(locking_toy: Bench)
     assert result.error
     assert str(digest(b"reviewed")) in result.error.cause
     assert str(digest(_given("alpha"))) in result.error.cause
-    assert _key("alpha") not in bench.stored()
+    assert key_of("alpha") not in bench.stored()
 
 
 def test_an_origin_that_refuses_leaves_no_half_of_a_lock(locking_toy: Bench) -> None:

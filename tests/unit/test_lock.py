@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from support.fake_loader import FakeLoader
 from support.memory_store import MemoryStore
-from support.samples import ORIGIN, PREFIX, TOY, content, digest, judge, spec, tree
+from support.samples import ORIGIN, PREFIX, TOY, content, digest, judge, key_of, spec, tree
 from weightdock import catalogue, events, settings
 from weightdock.artifact import Digest, ModelId
 from weightdock.cache import Cache
@@ -527,7 +527,7 @@ def test_a_manifest_that_differs_from_the_lock_is_an_integrity_error_and_nothing
     assert (result.outcome, report.exit_code) == (Outcome.DIFFERS, ExitCode.INTEGRITY)
     assert str(result.error) == (
         "error: toy/alpha in the store is not what it should be\n"
-        f"cause: {spec().key(PREFIX)}: the manifest says sha256 {digest(content('alpha'))}, "
+        f"cause: {key_of()}: the manifest says sha256 {digest(content('alpha'))}, "
         f"and models.lock says {digest(b'other')}\n"
         "next: nothing was overwritten; find out who changed what, "
         "then `weightdock upload --force --model toy/alpha` or `make lock`"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.memory_store import MemoryStore
-from support.samples import PREFIX, TOY, Row, content, digest, entry, files, rows, spec
+from support.samples import PREFIX, TOY, Row, content, digest, entry, files, key_of, rows, spec
 from weightdock.artifact import ObjectKey
 from weightdock.cache import Cache
 from weightdock.cache.room import Room
@@ -34,7 +34,7 @@ class Node:
 
     def __post_init__(self) -> None:
         for name in NAMES:
-            self.store.keep(spec(name).key(PREFIX), content(name))
+            self.store.keep(key_of(name), content(name))
         manifest.publish(self.store, PREFIX, TOY, {name: entry(name) for name in NAMES})
         self.store.requests.clear()
 
@@ -57,7 +57,7 @@ def node(tmp_path: Path) -> Node:
 
 def _row(name: str, outcome: Outcome, source: str) -> Row:
     weights = content(name)
-    return (f"toy/{name}", spec(name).key(PREFIX), outcome, len(weights), digest(weights), source, "")
+    return (f"toy/{name}", key_of(name), outcome, len(weights), digest(weights), source, "")
 
 
 def _fetched(name: str) -> Row:
@@ -69,7 +69,7 @@ def _cached(name: str) -> Row:
 
 
 def _failed(name: str, error: str) -> Row:
-    return (f"toy/{name}", spec(name).key(PREFIX), Outcome.FAILED, None, None, "", error)
+    return (f"toy/{name}", key_of(name), Outcome.FAILED, None, None, "", error)
 
 
 def _files(*names: str) -> set[str]:
@@ -85,7 +85,7 @@ def test_an_empty_node_fetches_every_model_once(node: Node) -> None:
     assert sorted(node.store.requests) == sorted(
         [
             f"read_document {MANIFEST}",
-            *(f"{request} {spec(name).key(PREFIX)}" for request in ("head", "read_range") for name in NAMES),
+            *(f"{request} {key_of(name)}" for request in ("head", "read_range") for name in NAMES),
         ]
     )
 
@@ -112,7 +112,7 @@ def test_a_cached_file_that_changed_is_fetched_again(node: Node) -> None:
 def test_a_newer_object_replaces_the_cached_file(node: Node) -> None:
     node.fill()
     newer = entry("beta", b"newer weights")
-    node.store.keep(spec("beta").key(PREFIX), b"newer weights")
+    node.store.keep(key_of("beta"), b"newer weights")
     manifest.publish(node.store, PREFIX, TOY, {"beta": newer})
     assert [one.outcome for one in node.fill().results] == [Outcome.CACHED, Outcome.FETCHED, Outcome.CACHED]
     assert node.weights()["beta.bin"] == b"newer weights"
@@ -136,13 +136,13 @@ def test_a_corrupt_object_is_refused_and_the_cache_keeps_what_it_had(
     old = {f"{name}.bin": content(name) for name in ("alpha", "gamma")}
     expected = _files("alpha", "gamma")
     if warm:  # an older file is there, which the manifest no longer means
-        node.store.keep(spec("beta").key(PREFIX), b"older weights")
+        node.store.keep(key_of("beta"), b"older weights")
         manifest.publish(node.store, PREFIX, TOY, {"beta": entry("beta", b"older weights")})
         node.fill()
         manifest.publish(node.store, PREFIX, TOY, {"beta": entry("beta")})
         old["beta.bin"] = b"older weights"
         expected |= _files("beta")
-    node.store.keep(spec("beta").key(PREFIX), corrupt)
+    node.store.keep(key_of("beta"), corrupt)
     report = node.fill()
     assert rows(report)[1] == _failed(
         "beta", f"error: toy/beta is not what it should be\ncause: {cause}\nnext: {NOT_WHAT}"
@@ -168,7 +168,7 @@ def test_a_model_that_the_store_does_not_have_is_named_and_the_others_are_fetche
 
 def test_an_object_that_the_store_does_not_give_fails_alone(node: Node) -> None:
     error = StoreError("the store did not give it", cause="it is gone", next="run again")
-    node.store.refusals[f"read_range {spec('beta').key(PREFIX)}"] = error
+    node.store.refusals[f"read_range {key_of('beta')}"] = error
     report = node.fill()
     assert rows(report) == [_fetched("alpha"), _failed("beta", str(error)), _fetched("gamma")]
     assert files(node.root) == _files("alpha", "gamma")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.memory_store import MemoryStore
-from support.samples import PREFIX, TOY, content, entry, rows, spec
+from support.samples import PREFIX, TOY, content, entry, key_of, rows, spec
 from weightdock.artifact import Framework, ObjectKey
 from weightdock.errors import ExitCode, StoreError
 from weightdock.report import Outcome
@@ -27,7 +27,7 @@ REFUSAL = StoreError("the store did not do it", cause="it is tired", next="run a
 
 
 def _key(name: str) -> ObjectKey:
-    return spec(name).key(PREFIX)
+    return key_of(name)
 
 
 class Bench:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.fake_time import Time
 from support.samples import content, digest, verified
 from support.scripted_server import Answer, Request, Script, refusing, scripted
 from support.servers import Server, read
@@ -24,19 +25,6 @@ SECRET = "a-secret-that-shows-nowhere"
 OK = Answer()
 BEGUN = Answer(body=b"<InitiateMultipartUploadResult><UploadId>the-upload</UploadId></InitiateMultipartUploadResult>")
 COMPLETED = Answer(body=b'<CompleteMultipartUploadResult><ETag>"e"</ETag></CompleteMultipartUploadResult>')
-
-
-class Time:
-    """Seconds that pass only while somebody waits for them."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-    def clock(self) -> float:
-        return self.now
 
 
 def _store(url: str) -> R2Store:

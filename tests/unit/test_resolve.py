@@ -15,7 +15,7 @@ import pytest
 import weightdock
 from support.command import environment
 from support.memory_store import MemoryStore
-from support.samples import PREFIX, TOY, content, digest, entry, files, spec, verified
+from support.samples import PREFIX, TOY, content, digest, entry, files, key_of, spec, verified
 from weightdock import catalogue
 from weightdock.artifact import ModelId
 from weightdock.cache import Cache
@@ -27,7 +27,7 @@ from weightdock.store.manifest import manifest_key
 from weightdock.verify import verify
 
 NAME = "toy/alpha"
-KEY = spec().key(PREFIX)
+KEY = key_of()
 
 
 @dataclass

@@ -21,13 +21,13 @@ from support.samples import (
     digest,
     entry,
     judge,
+    key_of,
     provenance,
     rows,
     spec,
     tree,
     verified,
 )
-from weightdock.artifact import ObjectKey
 from weightdock.cache import Cache
 from weightdock.catalogue import ModelSpec
 from weightdock.errors import ConfigurationError, ExitCode, IntegrityError, OriginError, StoreError
@@ -79,13 +79,9 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path / "cache")
 
 
-def _key(name: str) -> ObjectKey:
-    return spec(name).key(PREFIX)
-
-
 def _uploaded(name: str, source: str = "origin.example", outcome: Outcome = Outcome.UPLOADED) -> Row:
     weights = content(name)
-    return (f"toy/{name}", _key(name), outcome, len(weights), digest(weights), source, "")
+    return (f"toy/{name}", key_of(name), outcome, len(weights), digest(weights), source, "")
 
 
 def _there(name: str) -> Row:
@@ -93,11 +89,11 @@ def _there(name: str) -> Row:
 
 
 def _failed(name: str, error: Exception) -> Row:
-    return (f"toy/{name}", _key(name), Outcome.FAILED, None, None, "", str(error))
+    return (f"toy/{name}", key_of(name), Outcome.FAILED, None, None, "", str(error))
 
 
 def _objects(*names: str) -> dict[str, bytes]:
-    return {_key(name): content(name) for name in names}
+    return {key_of(name): content(name) for name in names}
 
 
 def _files(*names: str) -> set[str]:
@@ -119,7 +115,7 @@ def test_the_manifest_is_asked_for_once_published_once_and_after_every_object(be
     assert bench.store.requests == [
         f"read_document {MANIFEST}",
         LIST,
-        *(f"put_file {_key(name)}" for name in NAMES),
+        *(f"put_file {key_of(name)}" for name in NAMES),
         f"read_document {MANIFEST}",
         f"write_document {MANIFEST}",
     ]
@@ -219,7 +215,7 @@ def test_a_file_that_differs_from_what_the_manifest_says_of_a_lost_object_is_not
 
 def test_a_cached_file_that_differs_from_what_the_manifest_says_of_a_lost_object_is_not_uploaded(bench: Bench) -> None:
     bench.run(SPECS[:1])
-    bench.store.lose(_key("alpha"))
+    bench.store.lose(key_of("alpha"))
     manifest.publish(bench.store, PREFIX, TOY, {"alpha": entry("alpha", b"what was lost")})
     bench.run(SPECS[:1])
     assert (bench.stored(), bench.published()) == ({}, {"alpha": entry("alpha", b"what was lost")})
@@ -227,13 +223,13 @@ def test_a_cached_file_that_differs_from_what_the_manifest_says_of_a_lost_object
 
 def test_an_object_that_was_lost_is_uploaded_again(bench: Bench) -> None:
     bench.run()
-    bench.store.lose(_key("beta"))
+    bench.store.lose(key_of("beta"))
     assert rows(bench.run()) == [_there("alpha"), _uploaded("beta", "local cache"), _there("gamma")]
     assert bench.stored() == _objects(*NAMES)
 
 
 def test_a_rerun_after_a_failed_upload_finishes_it_without_acquiring_again(bench: Bench) -> None:
-    refusal = f"put_file {_key('beta')}"
+    refusal = f"put_file {key_of('beta')}"
     bench.store.refusals[refusal] = FULL
     first = bench.run()
     assert rows(first) == [_uploaded("alpha"), _failed("beta", FULL), _uploaded("gamma")]
@@ -264,27 +260,27 @@ def test_a_run_that_could_not_publish_the_manifest_is_finished_by_the_next_witho
 
 
 def test_an_object_that_the_manifest_does_not_know_is_adopted_when_it_is_the_same(bench: Bench) -> None:
-    bench.store.keep(_key("alpha"), content("alpha"))
+    bench.store.keep(key_of("alpha"), content("alpha"))
     assert rows(bench.run(SPECS[:1])) == [_uploaded("alpha", outcome=Outcome.ADOPTED)]
     assert bench.published() == {"alpha": entry("alpha")}
     assert bench.sent() == []
 
 
 def test_an_object_that_the_manifest_does_not_know_is_left_alone_when_it_is_another(bench: Bench) -> None:
-    bench.store.keep(_key("alpha"), b"somebody else's")
+    bench.store.keep(key_of("alpha"), b"somebody else's")
     report = bench.run(SPECS[:2])
     assert (report.exit_code, rows(report)[1]) == (ExitCode.INTEGRITY, _uploaded("beta"))
-    assert bench.stored() == {_key("alpha"): b"somebody else's", **_objects("beta")}
+    assert bench.stored() == {key_of("alpha"): b"somebody else's", **_objects("beta")}
     assert bench.published().keys() == {"beta"}
 
 
 def test_an_object_that_is_not_what_the_manifest_says_is_left_alone(bench: Bench) -> None:
     manifest.publish(bench.store, PREFIX, TOY, {"alpha": entry("alpha")})
-    bench.store.keep(_key("alpha"), b"truncat")
+    bench.store.keep(key_of("alpha"), b"truncat")
     report = bench.run(SPECS[:2])
     assert report.exit_code is ExitCode.INTEGRITY
     assert [one.outcome for one in report.results] == [Outcome.DIFFERS, Outcome.UPLOADED]
-    assert bench.stored() == {_key("alpha"): b"truncat", **_objects("beta")}
+    assert bench.stored() == {key_of("alpha"): b"truncat", **_objects("beta")}
     assert bench.published() == {"alpha": entry("alpha"), "beta": entry("beta")}
     assert "acquire alpha" not in bench.loader.requests
 
@@ -295,9 +291,9 @@ def test_an_object_that_somebody_creates_after_the_plan_is_never_overwritten(
 ) -> None:
     upload = Upload(TOY, PREFIX, bench.store, bench.cache, bench.loader, bench.heard.append, judge)
     planned = upload.plan(SPECS[:1])
-    bench.store.keep(_key("alpha"), theirs)
+    bench.store.keep(key_of("alpha"), theirs)
     assert [one.outcome for one in upload.run(planned).results] == [outcome]
-    assert bench.stored() == {_key("alpha"): theirs}
+    assert bench.stored() == {key_of("alpha"): theirs}
 
 
 def test_a_file_that_a_node_fetched_tells_no_origin_and_is_acquired_again(bench: Bench) -> None:
@@ -333,7 +329,7 @@ def test_a_run_of_no_models_publishes_nothing(bench: Bench) -> None:
 def test_each_model_tells_its_stages_in_order(bench: Bench) -> None:
     bench.loader.refusals["beta"] = GONE
     manifest.publish(bench.store, PREFIX, TOY, {"gamma": entry("gamma")})
-    bench.store.keep(_key("gamma"), content("gamma"))
+    bench.store.keep(key_of("gamma"), content("gamma"))
     bench.run()
     size = len(content("alpha"))
     alpha, beta, gamma = (one.model for one in SPECS)
@@ -368,7 +364,7 @@ def test_whatever_fails_in_earlier_runs_a_good_one_finishes_and_nothing_is_done_
         by_name = dict(zip(NAMES, faults, strict=True))
         bench.loader.refusals = {name: GONE for name, fault in by_name.items() if fault == "origin"}
         bench.loader.unloadable = {name for name, fault in by_name.items() if fault == "damaged"}
-        bench.store.refusals = {f"put_file {_key(name)}": FULL for name, fault in by_name.items() if fault == "store"}
+        bench.store.refusals = {f"put_file {key_of(name)}": FULL for name, fault in by_name.items() if fault == "store"}
         bench.run()
         # What is there is whole and in the manifest; what is not leaves no trace in either.
         done = set(bench.published())
