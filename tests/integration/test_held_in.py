@@ -1,20 +1,13 @@
-"""Uploaders as they run: what holds them in, where their keys are, and what a hostile origin gets done."""
+"""Uploaders as they run: what holds them in, and what a hostile origin gets done."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import secrets
-import signal
 import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from itertools import count
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,75 +15,25 @@ import pytest
 
 from support.hostile import CORPUS
 from support.stand_ins import BUCKET, ROOT, StandIns, docker, stand_ins
+from support.uploader_containers import (
+    IMAGE,
+    KEYS,
+    SLOW,
+    compose,
+    driver,
+    in_volume,
+    running,
+    s5cmd,
+)
 from weightdock_driver import hardening
 
 pytestmark = pytest.mark.engine
-
-DRIVER = Path(sys.executable).with_name("weightdock-driver")
-S5CMD = Path(sys.executable).with_name("s5cmd")
-IMAGE = "weightdock/ultralytics-uploader"
-KEYS = {"AWS_ACCESS_KEY_ID": f"id{secrets.token_hex(8)}", "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16)}
-SECRETS = KEYS | {"AWS_SESSION_TOKEN": secrets.token_hex(16)}
-SLOW = {"yolo11n.pt": {"delay_seconds": 60, "method": "GET"}}
-_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
     with stand_ins(tmp_path_factory.mktemp("stand-ins"), ["ultralytics"], KEYS) as running:
         yield running
-
-
-def driver(local: StandIns, settings: Path, volume: str, *models: str) -> list[str | Path]:
-    named = [word for model in models for word in ("--model", f"ultralytics/{model}")]
-    command: list[str | Path] = [DRIVER, "--log-level", "debug", "--env-file", settings, "upload", "--json"]
-    return [*command, "--network", local.id, "--cache", local.volume(volume), *named]
-
-
-def compose(local: StandIns, settings: Path, cache: str = "compose") -> list[str | Path]:
-    joining = local.folder / "compose.yaml"  # all else is compose.yaml as it stands
-    volumes = f"volumes: {{cache: {{name: {local.volume(cache)}}}}}"
-    joining.write_text(f"networks: {{default: {{name: {local.id}, external: true}}}}\n{volumes}\n")
-    files: list[str | Path] = ["--file", ROOT / "compose.yaml", "--file", joining, "--env-file", settings]
-    name = f"{local.id}-by-compose"
-    return [
-        *("docker", "compose"),
-        *files,
-        "run",
-        "--rm",
-        "-T",
-        "--name",
-        name,
-        "ultralytics-uploader",
-        "--model",
-        "yolo11n",
-    ]
-
-
-@contextmanager
-def running(command: list[str | Path], name: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The command's process, and the container of that name once its loader's child runs."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        until = time.monotonic() + _SECONDS
-        while True:
-            found = docker("ps", "--quiet", "--no-trunc", "--filter", f"name={name}")
-            if found and "weightdock.origins.child" in _processes(found):
-                break
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < until, "no loader was started"
-            time.sleep(0.1)
-        yield process, found
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=_SECONDS)
-
-
-def _processes(container: str) -> str:
-    """Empty for one that is not started yet, or not running any more."""
-    command = ["docker", "top", container, "-eo", "pid,args"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def inside(container: str, script: str) -> str:
@@ -170,151 +113,6 @@ def test_a_swarm_service_is_held_in_alike() -> None:
     assert resources == {"Limits": {"MemoryBytes": one["mem_limit"], "Pids": one["pids_limit"]}}
 
 
-# Keys
-
-
-@dataclass
-class Watch:
-    """Everything that anybody on this machine could have read while something ran."""
-
-    seen: dict[str, str] = field(default_factory=dict)
-    environments: list[dict[str, str]] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    @contextmanager
-    def on(self) -> Iterator[None]:
-        thread = threading.Thread(target=self._watch)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            thread.join()
-
-    def _watch(self) -> None:
-        arguments: set[str] = set()
-        for tick in count():
-            if self._stop.wait(0.05):
-                return
-            for process in Path("/proc").glob("[0-9]*"):
-                try:
-                    told = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                    arguments.add(told)
-                    if "weightdock.origins.child" in told:
-                        pairs = (process / "environ").read_bytes().decode().split("\0")
-                        self.environments.append(dict(pair.split("=", 1) for pair in pairs if pair))
-                except (OSError, ValueError):
-                    continue
-            self.seen["arguments"] = "\n".join(arguments)
-            if tick % 10:  # each look takes a few processes
-                continue
-            for container in docker("ps", "--all", "--quiet", "--filter", "label=weightdock.run").split():
-                self._look_at(container)
-
-    def _look_at(self, container: str) -> None:
-        try:
-            (told,) = json.loads(docker("inspect", container))
-            told["Config"]["Env"] = []  # the one place where they are: SECURITY.md says so
-            self.seen[f"inspect {container}"] = json.dumps(told)
-            logged = subprocess.run(["docker", "logs", container], capture_output=True, text=True, check=True)
-            self.seen[f"log {container}"] = logged.stdout + logged.stderr
-        except subprocess.CalledProcessError:
-            return  # removed meanwhile
-
-
-def in_volume(volume: str) -> str:
-    """Every name and every byte of a cache."""
-    script = "cd /cache && find . && find . -type f -size -2M -exec cat {} +"
-    command = [
-        "docker",
-        "run",
-        "--rm",
-        "--volume",
-        f"{volume}:/cache",
-        "--entrypoint",
-        "sh",
-        "weightdock/node",
-        "-c",
-        script,
-    ]
-    return subprocess.run(command, capture_output=True, check=True).stdout.decode(errors="replace")
-
-
-def assert_nowhere(watch: Watch, volume: str, printed: str) -> None:
-    image = docker("image", "inspect", IMAGE) + docker("history", "--no-trunc", "--format", "{{json .}}", IMAGE)
-    places = {**watch.seen, "image": image, "cache": in_volume(volume), "printed": printed}
-    assert {name for name in watch.seen if name.startswith("inspect")}, "no container was seen"
-    assert "weightdock-driver" in watch.seen["arguments"]
-    for place, text in places.items():
-        for name, secret in SECRETS.items():
-            assert secret not in text, f"{name} is in {place}"
-    for environment in watch.environments:  # of the loaders' children
-        assert not [name for name in environment if name.startswith("AWS_")]
-
-
-def test_no_key_is_anywhere_after_a_success(local: StandIns) -> None:
-    watch = Watch()
-    with watch.on():
-        command = driver(local, local.settings("success", **SECRETS), "success", "yolo11n")
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    assert watch.environments, "no loader was seen"
-    assert_nowhere(watch, local.volume("success"), ended.stdout + ended.stderr)
-    manifest = s5cmd(local, "cat", f"s3://{BUCKET}/success/ultralytics/manifest.json")
-    assert not [name for name, secret in SECRETS.items() if secret in manifest]
-
-
-@pytest.mark.parametrize(
-    ("wrong", "fault", "code"),
-    [
-        ({"AWS_SECRET_ACCESS_KEY": SECRETS["AWS_SESSION_TOKEN"]}, {}, 5),  # the store refuses its signature
-        ({"AWS_S3_ENDPOINT_URL": "http://nobody:9000"}, {}, 5),
-        ({}, {"yolo11n.pt": {"status": 404}}, 3),
-    ],
-    ids=["refused", "unreachable", "no origin"],
-)
-def test_no_key_is_anywhere_after_a_failure(
-    local: StandIns, wrong: dict[str, str], fault: dict[str, dict[str, object]], code: int
-) -> None:
-    """With --log-level debug the tracebacks of clients and SDK are shown, if there are any."""
-    watch = Watch()
-    with watch.on(), local.faults(fault):
-        command = driver(local, local.settings("failure", **SECRETS | wrong), "failure", "yolo11n")
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == code, ended.stderr
-    assert_nowhere(watch, local.volume("failure"), ended.stdout + ended.stderr)
-
-
-def test_no_key_is_anywhere_after_a_crash(local: StandIns) -> None:
-    watch = Watch()
-    settings = local.settings("crash", **SECRETS)
-    uploader = running(driver(local, settings, "crash", "yolo11n"), "weightdock-ultralytics-")
-    with watch.on(), local.faults(SLOW), uploader as (process, container):
-        docker("kill", "--signal", "KILL", container)
-        out, err = process.communicate(timeout=_SECONDS)
-    assert process.returncode not in (0, 4), err
-    assert_nowhere(watch, local.volume("crash"), out + err)
-
-
-def test_compose_takes_keys_as_files_and_then_not_even_inspect_shows_them(local: StandIns) -> None:
-    unset = dict.fromkeys(SECRETS, "")
-    files = {f"{name}_FILE": str(local.folder / name.lower()) for name in KEYS}
-    for name, secret in KEYS.items():
-        Path(files[f"{name}_FILE"]).write_text(f"{secret}\n")
-    settings = local.settings("files", **unset, **files)
-    command = compose(local, settings, cache="files")  # an empty one: from a full one nothing is acquired slowly
-    command[4:4] = ["--file", ROOT / "docker" / "compose.secrets.yaml"]
-    with local.faults(SLOW), running(command, f"{local.id}-by-compose") as (_, container):
-        told = docker("inspect", container)
-    assert "/run/secrets/aws_secret_access_key" in told
-    assert not [name for name, secret in KEYS.items() if secret in told]
-
-
-def s5cmd(local: StandIns, *arguments: str) -> str:
-    command: list[str | Path] = [S5CMD, "--endpoint-url", local.store_here, *arguments]
-    return subprocess.run(command, capture_output=True, check=True, text=True, env=os.environ | KEYS).stdout
-
-
 # A hostile origin
 
 HOSTILE = {
@@ -324,7 +122,9 @@ HOSTILE = {
     "yolo_world_v2_s": "another pickle at archive/DATA.PKL",
     "sam2_t": "a pickle before the zip",
 }
+
 ASSETS = {"yolo_world_v2_s": "yolov8s-worldv2"}
+
 CANARY = "/workspace/data/.cache/canary"
 
 

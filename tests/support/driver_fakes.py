@@ -21,6 +21,7 @@ from weightdock_driver.run_spec import Role, Run, RunSpec
 from weightdock_driver.verdict import Exit
 
 SECRET = "not-for-your-eyes"
+TIMM, ULTRALYTICS = "weightdock/timm-uploader", "weightdock/ultralytics-uploader"
 SETTINGS = {
     "AWS_S3_ENDPOINT_URL": "https://account.r2.example.com",
     "AWS_ACCESS_KEY_ID": "key-id",

@@ -1,4 +1,4 @@
-"""The catalogues: what is in them, what is refused of them, and how models are chosen."""
+"""Catalogues as they are read: the eight models, and what a malformed models.toml is told."""
 
 from __future__ import annotations
 
@@ -6,35 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from support.registered import EIGHT, TIMM, TOY, ULTRALYTICS
 from weightdock import catalogue
-from weightdock.artifact import Framework, ModelId
+from weightdock.artifact import ModelId
 from weightdock.catalogue import ModelSpec
 from weightdock.errors import ConfigurationError
 
-TIMM, ULTRALYTICS, TOY = Framework("timm"), Framework("ultralytics"), Framework("toy")
-
-EIGHT = (
-    ModelSpec(ModelId(TIMM, "tf_efficientnetv2_s.in1k"), "pth", "", "classify", "EfficientNetV2 small, ImageNet-1k"),
-    ModelSpec(ModelId(TIMM, "convnext_tiny"), "pth", "", "classify", "ConvNeXt tiny, ImageNet-12k, tuned on 1k"),
-    ModelSpec(
-        ModelId(TIMM, "vit_base_patch16_224"),
-        "pth",
-        "",
-        "classify",
-        "ViT base, 16 px patches, ImageNet-21k, tuned on 1k",
-    ),
-    ModelSpec(ModelId(ULTRALYTICS, "yolo11n"), "pt", "", "detect", "YOLO11 nano, 80 COCO classes"),
-    ModelSpec(ModelId(ULTRALYTICS, "yolo11n-seg"), "pt", "", "segment", "YOLO11 nano with instance masks"),
-    ModelSpec(ModelId(ULTRALYTICS, "yolo11n-pose"), "pt", "", "pose", "YOLO11 nano with 17 body keypoints"),
-    ModelSpec(
-        ModelId(ULTRALYTICS, "yolo_world_v2_s"),
-        "pt",
-        "yolov8s-worldv2.pt",
-        "detect",
-        "YOLO-World v2 small, open vocabulary",
-    ),
-    ModelSpec(ModelId(ULTRALYTICS, "sam2_t"), "pt", "", "segment", "Segment Anything 2 tiny, prompted masks"),
-)
 KEYS = [
     "models/pretrained/timm/tf_efficientnetv2_s.in1k.pth",
     "models/pretrained/timm/convnext_tiny.pth",
@@ -45,9 +22,6 @@ KEYS = [
     "models/pretrained/ultralytics/yolo_world_v2_s.pt",
     "models/pretrained/ultralytics/sam2_t.pt",
 ]
-
-TIMMS = [spec.model.name for spec in EIGHT[:3]]
-YOLOS = [spec.model.name for spec in EIGHT[3:]]
 
 GOOD = """\
 # The asset of alpha is described in its extension.
@@ -66,7 +40,9 @@ asset = "b.bin"
 task = "pose"
 description = "the third"
 """
+
 FIELDS = "one of task, description, asset"
+
 NAME = "a name is letters, digits, '.', '_' and '-', after a framework and one '/'"
 
 # What is changed in GOOD, the problem that is then named (with line and key), and what is said to be expected.
@@ -177,10 +153,6 @@ def _with(home: Path, text: str | bytes, framework: str = "toy") -> Path:
     return path
 
 
-def _names(specs: tuple[ModelSpec, ...]) -> list[str]:
-    return [str(spec.model) for spec in specs]
-
-
 def test_the_catalogues_hold_these_eight_models() -> None:
     assert catalogue.frameworks() == (TIMM, ULTRALYTICS)
     assert catalogue.select() == EIGHT
@@ -229,81 +201,3 @@ def test_a_catalogue_that_is_no_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as refused:
         catalogue.load(TOY, tmp_path)
     assert refused.value.what == f"{path} is malformed"
-
-
-@pytest.mark.parametrize(
-    ("patterns", "chosen", "names"),
-    [
-        ((), ("timm",), ["timm/tf_efficientnetv2_s.in1k", "timm/convnext_tiny", "timm/vit_base_patch16_224"]),
-        (("yolo11n",), (), ["ultralytics/yolo11n"]),
-        (("ultralytics/yolo11n",), (), ["ultralytics/yolo11n"]),
-        (("yolo11n-*",), (), ["ultralytics/yolo11n-seg", "ultralytics/yolo11n-pose"]),
-        (("*_tiny", "sam2_?"), (), ["timm/convnext_tiny", "ultralytics/sam2_t"]),
-        (("sam2_t", "convnext_tiny", "convnext_*"), (), ["timm/convnext_tiny", "ultralytics/sam2_t"]),
-        (
-            ("timm/*",),
-            ("timm", "ultralytics"),
-            ["timm/tf_efficientnetv2_s.in1k", "timm/convnext_tiny", "timm/vit_base_patch16_224"],
-        ),
-        (("vit*", "yolo11n"), ("ultralytics", "timm"), ["timm/vit_base_patch16_224", "ultralytics/yolo11n"]),
-        (("convnext_tiny",), ("timm", "timm"), ["timm/convnext_tiny"]),
-    ],
-    ids=repr,
-)
-def test_models_are_chosen_by_name_glob_and_framework_each_once_in_the_catalogues_order(
-    patterns: tuple[str, ...], chosen: tuple[str, ...], names: list[str]
-) -> None:
-    assert _names(catalogue.select(patterns, tuple(map(Framework, chosen)))) == names
-
-
-def test_names_are_looked_up_and_only_globs_are_compared_with_every_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    compared: list[str] = []
-
-    def matches(pattern: str, _spec: catalogue.ModelSpec) -> bool:
-        compared.append(pattern)
-        return True
-
-    monkeypatch.setattr(catalogue, "_matches", matches)
-    assert _names(catalogue.select(("sam2_t", "timm/convnext_tiny"))) == ["timm/convnext_tiny", "ultralytics/sam2_t"]
-    assert compared == []
-    assert len(catalogue.select(("*",))) == 8
-    assert compared == ["*"] * 8
-
-
-@pytest.mark.parametrize(
-    ("patterns", "chosen", "what", "nearest"),
-    [
-        (("yolo12n",), (), "unknown model 'yolo12n'", "yolo11n, yolo11n-seg, yolo11n-pose"),
-        (
-            ("ultralytics/yolo11",),
-            (),
-            "unknown model 'ultralytics/yolo11'",
-            "ultralytics/yolo11n, ultralytics/yolo11n-seg, ultralytics/yolo11n-pose",
-        ),
-        (
-            ("sam2_t", "SAM2_T"),
-            (),
-            "unknown model 'SAM2_T'",
-            ", ".join([*TIMMS, *YOLOS]),
-        ),
-        (
-            ("yolo11n",),
-            ("timm",),
-            "unknown model 'yolo11n'",
-            ", ".join([*TIMMS, *(f"timm/{name}" for name in TIMMS)]),
-        ),
-        ((), ("tim",), "unknown framework 'tim'", "timm"),
-        ((), ("../timm",), "unknown framework '../timm'", "timm"),
-        ((), ("",), "unknown framework ''", "timm, ultralytics"),
-    ],
-    ids=repr,
-)
-def test_a_name_that_nothing_has_is_refused_with_the_nearest_ones(
-    patterns: tuple[str, ...], chosen: tuple[str, ...], what: str, nearest: str
-) -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        catalogue.select(patterns, tuple(map(Framework, chosen)))
-    kind = what.split()[1]
-    assert str(refused.value) == (
-        f"error: {what}\ncause: no {kind} of the catalogue has that name\nnext: nearest names: {nearest}"
-    )

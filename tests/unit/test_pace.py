@@ -1,11 +1,9 @@
-"""The pace of a process: who is refused makes all wait, and what goes well lets all go faster."""
+"""The pace of a process: who is refused makes all wait, within a budget."""
 
 from __future__ import annotations
 
 import random
-import threading
-from collections.abc import Callable
-from threading import Barrier, Lock
+from threading import Barrier
 from typing import NoReturn
 
 import pytest
@@ -13,48 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.fake_time import SharedTime, Time
+from support.pace_requests import RefusedError, Refusing, fine, once, patient, succeed
 from support.workers import SECONDS, at_work
 from weightdock.store.pace import ATTEMPTS, BUDGET, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Pace
 
 JITTER = (0.5, 1.5)
 """The shortest and the longest of a pause, as parts of it."""
-
-
-class RefusedError(Exception):
-    """A store's refusal."""
-
-
-def patient(_: Exception) -> int:
-    """It always passes."""
-    return 1_000_000
-
-
-def once(_: Exception) -> int:
-    """It does not pass."""
-    return 1
-
-
-def fine() -> str:
-    return "an answer"
-
-
-def refuse() -> NoReturn:
-    raise RefusedError
-
-
-class Refusing:
-    """Refuses ``times`` times, and then answers. ``asked`` is when it was asked."""
-
-    def __init__(self, times: int, clock: Callable[[], float]) -> None:
-        self.errors = [RefusedError(f"refusal {number}") for number in range(1, times + 1)]
-        self.asked: list[float] = []
-        self._clock = clock
-
-    def __call__(self) -> str:
-        self.asked.append(self._clock())
-        if len(self.asked) <= len(self.errors):
-            raise self.errors[len(self.asked) - 1]
-        return "an answer"
 
 
 @pytest.fixture
@@ -71,11 +33,6 @@ def pace(time: Time) -> Pace:
 def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """No jitter: a pause is as long as it is."""
     monkeypatch.setattr(random, "uniform", lambda low, high: (low + high) / 2)
-
-
-def _succeed(pace: Pace, times: int) -> None:
-    for _ in range(times):
-        pace.ask(fine, once)
 
 
 def _use_up(pace: Pace) -> int:
@@ -109,7 +66,7 @@ def test_a_refusal_that_does_not_pass_is_told_at_once_and_slows_nobody_down(pace
     with pytest.raises(RefusedError) as refused:
         pace.ask(request, once)
     assert refused.value is request.errors[0]
-    _succeed(pace, 1)
+    succeed(pace, 1)
     assert (request.asked, time.slept, pace.limit) == ([0.0], [], 4)
 
 
@@ -151,7 +108,7 @@ def test_what_goes_well_shortens_the_next_pause_by_half_and_in_the_end_to_the_fi
     time.slept.clear()
     pace.ask(Refusing(1, time.clock), patient)
     assert time.slept == [2.0]
-    _succeed(pace, 3)
+    succeed(pace, 3)
     time.slept.clear()
     pace.ask(Refusing(1, time.clock), patient)
     assert time.slept == [FIRST_PAUSE_SECONDS]
@@ -227,116 +184,6 @@ def test_workers_that_are_refused_together_wait_together_and_count_as_one_overlo
     assert [len(one) for one in asked] == [2, 2, 2, 2]
 
 
-def test_each_overload_halves_what_may_be_in_flight_down_to_one(pace: Pace) -> None:
-    limits = []
-
-    def request() -> None:
-        limits.append(pace.limit)
-        raise RefusedError
-
-    with pytest.raises(RefusedError):
-        pace.ask(request, lambda _: 5)
-    assert limits == [4, 2, 1, 1, 1]
-
-
-def test_what_may_be_in_flight_grows_from_four_to_eight_and_no_further(pace: Pace) -> None:
-    limits = []
-    for _ in range(100):
-        limits.append(pace.limit)
-        _succeed(pace, 1)
-    assert limits == [4] * 4 + [5] * 5 + [6] * 6 + [7] * 7 + [8] * 78
-
-
-def test_growth_begins_anew_after_a_refusal(pace: Pace, time: Time) -> None:
-    _succeed(pace, 3)
-    pace.ask(Refusing(1, time.clock), patient)  # and the success after it is the first of the two that it takes
-    assert pace.limit == 2
-    _succeed(pace, 1)
-    assert pace.limit == 3
-
-
-@pytest.mark.parametrize("limit", [1, 2, 4, 8])
-def test_as_many_as_the_limit_are_in_flight_and_never_more(limit: int) -> None:
-    pace, lock, full = Pace(slots=(limit, limit)), Lock(), Barrier(limit)
-    now, most = 0, 0
-
-    def work(_: int) -> None:
-        nonlocal now, most
-        with pace.slot():
-            with lock:
-                now += 1
-                most = max(most, now)
-            full.wait(timeout=SECONDS)  # everybody who may be in is in
-            with lock:
-                now -= 1
-
-    at_work(work, 24)
-    assert (now, most) == (0, limit)
-
-
-class Watched(threading.Condition):
-    """Says that somebody waits."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waiting = threading.Event()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.waiting.set()  # whoever changes something now has to get the lock that this one gives up by waiting
-        return super().wait(timeout)
-
-
-@pytest.mark.parametrize("frees", ["a slot", "a higher limit"])
-def test_who_waits_for_a_slot_gets_it_as_soon_as_there_is_one(monkeypatch: pytest.MonkeyPatch, frees: str) -> None:
-    watched, both = Watched(), Barrier(2)
-    with monkeypatch.context() as patch:
-        patch.setattr(threading, "Condition", lambda: watched)
-        pace = Pace(slots=(1, 2))
-
-    def work(_: int) -> None:
-        with pace.slot():
-            assert watched.waiting.wait(SECONDS)
-            if frees == "a higher limit":
-                _succeed(pace, 1)
-                both.wait(SECONDS)
-
-    at_work(work, 2)
-
-
-def test_after_a_refusal_fewer_get_a_slot(pace: Pace, time: Time) -> None:
-    with pytest.raises(RefusedError):
-        pace.ask(Refusing(2, time.clock), lambda _: 2)
-    assert pace.limit == 2
-    lock, pairs = Lock(), Barrier(2)
-    now, most = 0, 0
-
-    def work(_: int) -> None:
-        nonlocal now, most
-        with pace.slot():
-            with lock:
-                now += 1
-                most = max(most, now)
-            pairs.wait(timeout=SECONDS)
-            with lock:
-                now -= 1
-
-    at_work(work, 8)
-    assert most == 2
-
-
-def test_a_part_that_fails_gives_its_slot_back() -> None:
-    pace = Pace(slots=(1, 1))
-    for _ in range(3):
-        with pytest.raises(RefusedError), pace.slot():
-            refuse()
-
-    def work(_: int) -> None:
-        with pace.slot():
-            pass
-
-    at_work(work, 2)
-
-
 def test_a_process_asks_in_vain_no_more_often_than_its_budget(pace: Pace) -> None:
     assert _use_up(pace) == 1 + BUDGET
 
@@ -364,12 +211,12 @@ def test_a_tenth_of_a_retry_comes_back_with_each_success_up_to_the_whole_budget(
     pace: Pace, successes: int, retries: int
 ) -> None:
     _use_up(pace)
-    _succeed(pace, successes)
+    succeed(pace, successes)
     assert _use_up(pace) == 1 + retries
 
 
 def test_no_success_raises_the_budget_above_what_it_was(pace: Pace) -> None:
-    _succeed(pace, 1000)
+    succeed(pace, 1000)
     assert _use_up(pace) == 1 + BUDGET
 
 

@@ -1,4 +1,4 @@
-"""What goes over the wire to R2, and what is made of its refusals: asked of a server that answers as scripted."""
+"""What goes over the wire to R2: asked of a server that answers as scripted."""
 
 from __future__ import annotations
 
@@ -8,34 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from support.fake_time import Time
-from support.samples import content, digest, verified
-from support.scripted_server import Answer, Request, Script, refusing, scripted
-from support.servers import Server, read
-from weightdock.artifact import ObjectKey
+from support.samples import digest, verified
+from support.scripted_server import Answer, Request, Script, scripted
+from support.scripted_store import KEY, SECRET, WEIGHTS, refusal, store_at
 from weightdock.errors import IntegrityError, StoreError
-from weightdock.store import Document, StoredObject, multipart, r2
-from weightdock.store.pace import Pace
-from weightdock.store.r2 import R2Store
+from weightdock.store import Document, multipart, r2
 
-KEY = ObjectKey("models/pretrained/toy/alpha.bin")
-WEIGHTS = content("alpha")
-FOUND = StoredObject(KEY, len(WEIGHTS), '"the version"')
-SECRET = "a-secret-that-shows-nowhere"
 OK = Answer()
+
 BEGUN = Answer(body=b"<InitiateMultipartUploadResult><UploadId>the-upload</UploadId></InitiateMultipartUploadResult>")
+
 COMPLETED = Answer(body=b'<CompleteMultipartUploadResult><ETag>"e"</ETag></CompleteMultipartUploadResult>')
-
-
-def _store(url: str) -> R2Store:
-    environment = Server("scripted", url).environment("weights", AWS_SECRET_ACCESS_KEY=SECRET)
-    time = Time()
-    return R2Store(read(environment), Pace(sleep=time.sleep, clock=time.clock))
-
-
-def _refusal(status: int, code: str, message: str = "said the store") -> Answer:
-    body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
-    return Answer(status, headers=(("Content-Type", "application/xml"),), body=body)
 
 
 def _lines(script: Script) -> list[str]:
@@ -63,7 +46,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_small_file_is_one_conditional_put_that_carries_its_digest(tmp_path: Path) -> None:
     with scripted(OK) as script:
         sent: list[int] = []
-        assert _store(script.url).put_file(verified(tmp_path / "alpha"), KEY, sent.append)
+        assert store_at(script.url).put_file(verified(tmp_path / "alpha"), KEY, sent.append)
     [put] = script.requests
     assert put.line == f"PUT /weights/{KEY}"
     assert put.body == WEIGHTS
@@ -80,7 +63,7 @@ def test_a_small_file_is_one_conditional_put_that_carries_its_digest(tmp_path: P
 def test_a_large_file_goes_in_equal_parts_with_their_md5_and_is_completed_conditionally(tmp_path: Path) -> None:
     with scripted(BEGUN, OK, OK, OK, COMPLETED) as script:
         sent: list[int] = []
-        assert _store(script.url).put_file(verified(tmp_path / "alpha"), KEY, sent.append)
+        assert store_at(script.url).put_file(verified(tmp_path / "alpha"), KEY, sent.append)
     begin, *parts, complete = script.requests
     assert _lines(script) == [
         f"POST /weights/{KEY}?uploads",
@@ -99,7 +82,7 @@ def test_a_large_file_goes_in_equal_parts_with_their_md5_and_is_completed_condit
 @pytest.mark.usefixtures("small_parts")
 def test_nothing_goes_out_that_r2_does_not_understand(tmp_path: Path) -> None:
     with scripted(BEGUN, OK, OK, OK, COMPLETED, OK) as script:
-        store = _store(script.url)
+        store = store_at(script.url)
         store.put_file(verified(tmp_path / "alpha"), KEY, lambda _: None)
         store.put_file(verified(tmp_path / "small", weights=b"small"), KEY, lambda _: None)
         store.write_document(KEY, b"{}", None)
@@ -116,16 +99,16 @@ def test_nothing_goes_out_that_r2_does_not_understand(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_parts")
 def test_a_part_that_is_refused_fails_the_upload_and_is_named(tmp_path: Path) -> None:
-    with scripted(BEGUN, OK, _refusal(403, "AccessDenied")) as script, pytest.raises(StoreError) as refused:
-        _store(script.url).put_file(verified(tmp_path / "alpha"), KEY, lambda _: None)
+    with scripted(BEGUN, OK, refusal(403, "AccessDenied")) as script, pytest.raises(StoreError) as refused:
+        store_at(script.url).put_file(verified(tmp_path / "alpha"), KEY, lambda _: None)
     assert refused.value.what == f"the store did not take part 2 of {KEY}"
 
 
 @pytest.mark.parametrize("code", ["PreconditionFailed", "412"])
 def test_who_loses_the_race_compares_what_stands_there(tmp_path: Path, code: str) -> None:
     stands = Answer(headers=(("ETag", '"e"'), ("x-amz-meta-sha256", digest(WEIGHTS).hex)), promised_bytes=len(WEIGHTS))
-    with scripted(_refusal(412, "PreconditionFailed"), stands) as script:
-        assert not _store(script.url).put_file(verified(tmp_path / "alpha"), KEY, lambda _: None)
+    with scripted(refusal(412, "PreconditionFailed"), stands) as script:
+        assert not store_at(script.url).put_file(verified(tmp_path / "alpha"), KEY, lambda _: None)
     assert _lines(script) == [f"PUT /weights/{KEY}", f"HEAD /weights/{KEY}"]
 
 
@@ -145,7 +128,7 @@ def test_an_object_that_is_something_else_is_named_and_not_overwritten(
 ) -> None:
     stands = Answer(headers=(("ETag", '"e"'), ("x-amz-meta-sha256", sha256)), promised_bytes=size)
     with scripted(stands) as script, pytest.raises(IntegrityError) as refused:
-        _store(script.url).holds(verified(tmp_path / "alpha"), KEY)
+        store_at(script.url).holds(verified(tmp_path / "alpha"), KEY)
     assert str(refused.value) == (
         f"error: toy/alpha stands in the store as something else\ncause: {cause}\n"
         "next: nothing was overwritten; find out who put it there"
@@ -155,15 +138,15 @@ def test_an_object_that_is_something_else_is_named_and_not_overwritten(
 def test_an_object_that_carries_no_digest_is_read_to_compare_it(tmp_path: Path) -> None:
     shown = Answer(promised_bytes=len(WEIGHTS))
     with scripted(shown, Answer(body=WEIGHTS)) as script:
-        _store(script.url).holds(verified(tmp_path / "alpha"), KEY)
+        store_at(script.url).holds(verified(tmp_path / "alpha"), KEY)
     assert _lines(script) == [f"HEAD /weights/{KEY}", f"GET /weights/{KEY}"]
 
 
 def test_a_document_is_written_only_over_what_was_read(tmp_path: Path) -> None:
     with scripted(
-        Answer(body=b"{}", headers=(("ETag", '"v1"'),)), OK, OK, _refusal(412, "PreconditionFailed")
+        Answer(body=b"{}", headers=(("ETag", '"v1"'),)), OK, OK, refusal(412, "PreconditionFailed")
     ) as script:
-        store = _store(script.url)
+        store = store_at(script.url)
         assert store.read_document(KEY) == Document(b"{}", '"v1"')
         assert store.write_document(KEY, b"{1}", '"v1"')
         assert store.write_document(KEY, b"{2}", None)
@@ -179,129 +162,5 @@ def test_a_document_is_written_only_over_what_was_read(tmp_path: Path) -> None:
 
 
 def test_a_document_that_vanished_since_it_was_read_is_a_change_like_any_other(tmp_path: Path) -> None:
-    with scripted(_refusal(404, "NoSuchKey")) as script:
-        assert not _store(script.url).write_document(KEY, b"{}", '"v1"')
-
-
-def test_an_absent_object_is_an_answer(tmp_path: Path) -> None:
-    with scripted(Answer(404, headers=()), _refusal(404, "NoSuchKey")) as script:
-        store = _store(script.url)
-        assert store.head(KEY) is None
-        assert store.read_document(KEY) == Document(b"", None)
-
-
-def test_a_head_gives_size_etag_and_digest() -> None:
-    sha256 = digest(WEIGHTS)
-    with scripted(Answer(headers=(("ETag", '"e"'), ("X-Amz-Meta-Sha256", sha256.hex)), promised_bytes=20)) as script:
-        assert _store(script.url).head(KEY) == StoredObject(KEY, 20, '"e"', sha256)
-
-
-def test_an_answer_that_describes_no_object_is_said_to_be_none() -> None:
-    with scripted(Answer(headers=(), body=b"hello")) as script:
-        for ask in (_store(script.url).head, _store(script.url).read_document):
-            with pytest.raises(StoreError) as refused:
-                ask(KEY)
-            assert refused.value.cause == (
-                f"{script.url} is no S3 server, it seems: its answer with {KEY} has no size or no ETag"
-            )
-
-
-REFUSALS = {
-    "wrong secret": (
-        _refusal(403, "SignatureDoesNotMatch"),
-        "{url} refuses the credentials (SignatureDoesNotMatch: said the store)",
-        "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: they must be of one token, and of this account",
-    ),
-    "R2's word for it": (
-        _refusal(401, "Unauthorized"),
-        "{url} refuses the credentials (Unauthorized: said the store)",
-        "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: they must be of one token, and of this account",
-    ),
-    "expired": (
-        _refusal(400, "ExpiredToken"),
-        "the credentials have expired (ExpiredToken: said the store)",
-        "get new ones; AWS_SESSION_TOKEN belongs to them",
-    ),
-    "not allowed": (
-        _refusal(403, "AccessDenied"),
-        "the credentials may not do this in bucket 'weights' (AccessDenied: said the store)",
-        "use a token that may: uploaders need Object Read & Write on the bucket, nodes Object Read only",
-    ),
-    "no bucket": (
-        _refusal(404, "NoSuchBucket"),
-        "there is no bucket 'weights' at {url}",
-        "create it, or set WEIGHTDOCK_BUCKET to the one that exists",
-    ),
-    "overloaded": (
-        _refusal(503, "SlowDown"),
-        "{url} answered 503 (SlowDown: said the store)",
-        "run again; what was finished is not repeated",
-    ),
-    "no words": (
-        Answer(418, headers=()),
-        "{url} answered 418 (418: I'm a Teapot)",
-        "run again; what was finished is not repeated",
-    ),
-}
-
-
-@pytest.mark.parametrize(("answer", "cause", "then"), REFUSALS.values(), ids=REFUSALS.keys())
-def test_a_refusal_is_told_apart(answer: Answer, cause: str, then: str) -> None:
-    with scripted(answer) as script, pytest.raises(StoreError) as refused:
-        _store(script.url).objects("models/pretrained/toy/")
-    assert str(refused.value) == (
-        f"error: the store did not list models/pretrained/toy/\ncause: {cause.format(url=script.url)}\nnext: {then}"
-    )
-    assert SECRET not in str(refused.value)
-
-
-def test_an_overloaded_store_is_asked_again() -> None:
-    listed = Answer(body=b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
-    with scripted(_refusal(503, "SlowDown"), Answer(500), listed) as script:
-        assert _store(script.url).objects("models/") == {}
-    assert len(script.requests) == 3
-
-
-def test_an_unreachable_store_is_named() -> None:
-    url = refusing()
-    with pytest.raises(StoreError) as refused:
-        _store(url).read_range(FOUND, 0, 5, bytearray().extend)
-    assert str(refused.value) == (
-        f"error: the store did not give {KEY}\n"
-        f"cause: {url} cannot be reached: could not connect ([Errno 111] Connection refused)\n"
-        "next: check AWS_S3_ENDPOINT_URL and the network between here and there"
-    )
-
-
-def test_an_object_that_is_cut_off_is_no_object_and_no_fault_of_the_settings() -> None:
-    cut_off = Answer(body=WEIGHTS[:5], promised_bytes=len(WEIGHTS))
-    with scripted(cut_off) as script, pytest.raises(StoreError) as refused:
-        _store(script.url).read_range(FOUND, 0, len(WEIGHTS), bytearray().extend)
-    assert refused.value.what == f"the store did not give {KEY}"
-    assert "AWS_ settings" not in refused.value.next
-
-
-def test_a_range_that_is_cut_off_is_gone_on_with_after_its_last_whole_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(r2, "_PIECE_BYTES", 5)
-    cut_off, piece = Answer(body=WEIGHTS[:7], promised_bytes=len(WEIGHTS)), bytearray()
-    with scripted(cut_off, Answer(body=WEIGHTS[5:])) as script:
-        _store(script.url).read_range(FOUND, 0, len(WEIGHTS), piece.extend)
-    assert piece == WEIGHTS
-    last = len(WEIGHTS) - 1
-    assert [request.headers["range"] for request in script.requests] == [f"bytes=0-{last}", f"bytes=5-{last}"]
-    assert {request.headers["if-match"] for request in script.requests} == {FOUND.etag}
-
-
-@pytest.mark.parametrize("body", [WEIGHTS, WEIGHTS[:4]], ids=["all of it", "less"])
-def test_a_server_that_gives_another_range_than_was_asked_for_is_not_believed(body: bytes) -> None:
-    with scripted(Answer(body=body)) as script, pytest.raises(StoreError) as refused:
-        _store(script.url).read_range(FOUND, 0, 5, bytearray().extend)
-    assert refused.value.what == f"the store did not give {KEY}"
-
-
-def test_an_object_is_hashed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(r2, "_PIECE_BYTES", 8)
-    received: list[int] = []
-    with scripted(Answer(body=WEIGHTS)) as script:
-        assert _store(script.url).sha256_of(KEY, received.append) == digest(WEIGHTS)
-    assert received == [8, 16, len(WEIGHTS)]
+    with scripted(refusal(404, "NoSuchKey")) as script:
+        assert not store_at(script.url).write_document(KEY, b"{}", '"v1"')

@@ -1,3 +1,5 @@
+"""The driver's commands: what they run, show and exit with."""
+
 from __future__ import annotations
 
 import json
@@ -6,49 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from support.driver_fakes import SECRET, SETTINGS, FakeEngine, Play, reported, result
+from support.driver_fakes import SETTINGS, TIMM, ULTRALYTICS, FakeEngine, Play, reported, result
 from weightdock.errors import IntegrityError, OriginError
-from weightdock_driver import cli, engine, host, jobs
+from weightdock_driver import cli, host, jobs
 
-TIMM, ULTRALYTICS = "weightdock/timm-uploader", "weightdock/ultralytics-uploader"
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Credentials in the environment, and no .env in the folder."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("AWS_SESSION_TOKEN", "WEIGHTDOCK_BUCKET", "WEIGHTDOCK_PREFIX", "WEIGHTDOCK_GITHUB_URL", "HF_ENDPOINT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("WEIGHTDOCK_CACHE", str(tmp_path / "cache"))
-    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    for name, value in SETTINGS.items():
-        monkeypatch.delenv(f"{name}_FILE", raising=False)
-        monkeypatch.setenv(name, value)
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
-    """An engine in whose containers all goes well, until a test changes its plays."""
-    made = FakeEngine(
-        {
-            TIMM: Play(reported(result("timm/convnext_tiny"))),
-            ULTRALYTICS: Play(reported(result("ultralytics/yolo11n"))),
-            "weightdock/node": Play(reported(result("timm/convnext_tiny"))),
-        }
-    )
-    monkeypatch.setattr(engine, "Engine", lambda: made)
-    return made
-
-
-@pytest.fixture
-def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    def touched() -> None:
-        raise AssertionError("the engine was touched")
-
-    monkeypatch.setattr(engine, "Engine", touched)
-
+pytestmark = pytest.mark.usefixtures("environment")
 
 Output = pytest.CaptureFixture[str]
 
@@ -167,39 +131,6 @@ def test_the_last_lines_of_a_crashed_container_are_on_stderr_and_its_models_fail
     assert out.endswith("2 models: 1 uploaded, 1 failed · 1.0 MB\n")
 
 
-@pytest.mark.usefixtures("no_engine")
-@pytest.mark.parametrize("command", ["upload", "bootstrap"])
-def test_without_credentials_nothing_is_started(command: str, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    assert cli.main([command]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("error: R2 credentials not configured\ncause: ")
-    assert "AWS_SECRET_ACCESS_KEY" in err
-    assert "AWS_ACCESS_KEY_ID" not in err
-
-
-@pytest.mark.usefixtures("no_engine")
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["upload", "--framework", "tim"], "timm"),
-        (["upload", "--model", "convnxt_tiny"], "convnext_tiny"),
-        (["bootstrap", "--cache", "./here"], "full path"),
-        (["upload", "--bogus"], "weightdock-driver upload --help"),
-        (["uplod"], "weightdock-driver --help"),
-        ([], "weightdock-driver --help"),
-        (["--env-file", "nowhere.env", "upload"], "nowhere.env"),
-    ],
-)
-def test_what_cannot_be_understood_is_an_error_of_three_parts(arguments: list[str], said: str, capsys: Output) -> None:
-    assert cli.main(arguments) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert [line.partition(":")[0] for line in err.splitlines()] == ["error", "cause", "next"]
-    assert said in err
-
-
 def test_named_files_replace_environment_and_dotenv_entirely(fake: FakeEngine, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("WEIGHTDOCK_BUCKET=from-dotenv\n")
     store, origin = tmp_path / "store.env", tmp_path / "origin.env"
@@ -210,34 +141,6 @@ def test_named_files_replace_environment_and_dotenv_entirely(fake: FakeEngine, t
     assert given["AWS_SECRET_ACCESS_KEY"] == "b"
     assert given["HF_ENDPOINT"] == "http://local-origin:9001"
     assert given["WEIGHTDOCK_BUCKET"] == "vision-platform-prod"
-
-
-@pytest.mark.usefixtures("no_engine")
-def test_half_the_credentials_in_a_named_file_are_not_completed_from_the_environment(
-    tmp_path: Path, capsys: Output
-) -> None:
-    store = tmp_path / "store.env"
-    store.write_text("AWS_S3_ENDPOINT_URL=http://local-r2:9000\nAWS_ACCESS_KEY_ID=a\n")
-    assert cli.main(["--env-file", str(store), "upload"]) == 2
-    assert "AWS_SECRET_ACCESS_KEY" in capsys.readouterr().err
-
-
-def test_a_defect_of_ours_is_a_message_and_its_traceback_is_for_debug_alone(fake: FakeEngine, capsys: Output) -> None:
-    fake.plays[TIMM] = Play(breaks=RuntimeError("a defect"))
-    assert cli.main(["upload"]) == 1
-    err = capsys.readouterr().err
-    assert "cause: RuntimeError: a defect" in err
-    assert "Traceback" not in err
-
-
-def test_debug_shows_the_traceback_and_no_secret(
-    fake: FakeEngine, capsys: Output, caplog: pytest.LogCaptureFixture
-) -> None:
-    fake.plays[TIMM] = Play(breaks=RuntimeError("a defect"))
-    assert cli.main(["--log-level", "debug", "upload"]) == 1
-    shown = caplog.text + capsys.readouterr().err
-    assert "Traceback" in shown
-    assert SECRET not in shown
 
 
 def test_every_container_that_could_not_be_removed_is_named(fake: FakeEngine, capsys: Output) -> None:
@@ -300,20 +203,3 @@ def test_a_timeout_fails_what_has_not_ended(fake: FakeEngine, capsys: Output, te
     assert cli.main(["upload", "--timeout", text]) == 1
     out, _ = capsys.readouterr()
     assert f"error: not finished within {seconds} s\ncause: --timeout ended the run\n" in out
-
-
-@pytest.mark.usefixtures("no_engine")
-@pytest.mark.parametrize("arguments", [["--timeout", "soon"], ["--timeout", "0"], ["--parallel", "0"]])
-def test_limits_that_are_none_are_refused(arguments: list[str], capsys: Output) -> None:
-    assert cli.main(["upload", *arguments]) == 2
-    assert "error: Invalid value for" in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("no_engine")
-@pytest.mark.parametrize("command", [["swarm", "upload"], ["swarm", "bootstrap"]])
-def test_a_swarm_is_not_touched_before_the_request_is_known_to_be_good(
-    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Output
-) -> None:
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    assert cli.main(command) == 2
-    assert capsys.readouterr().err.startswith("error: R2 credentials not configured\n")

@@ -1,0 +1,92 @@
+"""What the driver refuses before anything runs, and what it says of a defect of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.driver_fakes import SECRET, TIMM, FakeEngine, Play
+from weightdock_driver import cli
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+Output = pytest.CaptureFixture[str]
+
+
+@pytest.mark.usefixtures("no_engine")
+@pytest.mark.parametrize("command", ["upload", "bootstrap"])
+def test_without_credentials_nothing_is_started(command: str, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    assert cli.main([command]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: R2 credentials not configured\ncause: ")
+    assert "AWS_SECRET_ACCESS_KEY" in err
+    assert "AWS_ACCESS_KEY_ID" not in err
+
+
+@pytest.mark.usefixtures("no_engine")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["upload", "--framework", "tim"], "timm"),
+        (["upload", "--model", "convnxt_tiny"], "convnext_tiny"),
+        (["bootstrap", "--cache", "./here"], "full path"),
+        (["upload", "--bogus"], "weightdock-driver upload --help"),
+        (["uplod"], "weightdock-driver --help"),
+        ([], "weightdock-driver --help"),
+        (["--env-file", "nowhere.env", "upload"], "nowhere.env"),
+    ],
+)
+def test_what_cannot_be_understood_is_an_error_of_three_parts(arguments: list[str], said: str, capsys: Output) -> None:
+    assert cli.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [line.partition(":")[0] for line in err.splitlines()] == ["error", "cause", "next"]
+    assert said in err
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_half_the_credentials_in_a_named_file_are_not_completed_from_the_environment(
+    tmp_path: Path, capsys: Output
+) -> None:
+    store = tmp_path / "store.env"
+    store.write_text("AWS_S3_ENDPOINT_URL=http://local-r2:9000\nAWS_ACCESS_KEY_ID=a\n")
+    assert cli.main(["--env-file", str(store), "upload"]) == 2
+    assert "AWS_SECRET_ACCESS_KEY" in capsys.readouterr().err
+
+
+def test_a_defect_of_ours_is_a_message_and_its_traceback_is_for_debug_alone(fake: FakeEngine, capsys: Output) -> None:
+    fake.plays[TIMM] = Play(breaks=RuntimeError("a defect"))
+    assert cli.main(["upload"]) == 1
+    err = capsys.readouterr().err
+    assert "cause: RuntimeError: a defect" in err
+    assert "Traceback" not in err
+
+
+def test_debug_shows_the_traceback_and_no_secret(
+    fake: FakeEngine, capsys: Output, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake.plays[TIMM] = Play(breaks=RuntimeError("a defect"))
+    assert cli.main(["--log-level", "debug", "upload"]) == 1
+    shown = caplog.text + capsys.readouterr().err
+    assert "Traceback" in shown
+    assert SECRET not in shown
+
+
+@pytest.mark.usefixtures("no_engine")
+@pytest.mark.parametrize("arguments", [["--timeout", "soon"], ["--timeout", "0"], ["--parallel", "0"]])
+def test_limits_that_are_none_are_refused(arguments: list[str], capsys: Output) -> None:
+    assert cli.main(["upload", *arguments]) == 2
+    assert "error: Invalid value for" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_engine")
+@pytest.mark.parametrize("command", [["swarm", "upload"], ["swarm", "bootstrap"]])
+def test_a_swarm_is_not_touched_before_the_request_is_known_to_be_good(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    assert cli.main(command) == 2
+    assert capsys.readouterr().err.startswith("error: R2 credentials not configured\n")

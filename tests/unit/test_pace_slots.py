@@ -1,0 +1,138 @@
+"""How many parts may be in flight: halved by an overload, one more with what goes well."""
+
+from __future__ import annotations
+
+import threading
+from threading import Barrier, Lock
+from typing import NoReturn
+
+import pytest
+
+from support.fake_time import Time
+from support.pace_requests import RefusedError, Refusing, patient, succeed
+from support.workers import SECONDS, at_work
+from weightdock.store.pace import Pace
+
+
+def refuse() -> NoReturn:
+    raise RefusedError
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def pace(time: Time) -> Pace:
+    return Pace(sleep=time.sleep, clock=time.clock)
+
+
+def test_each_overload_halves_what_may_be_in_flight_down_to_one(pace: Pace) -> None:
+    limits = []
+
+    def request() -> None:
+        limits.append(pace.limit)
+        raise RefusedError
+
+    with pytest.raises(RefusedError):
+        pace.ask(request, lambda _: 5)
+    assert limits == [4, 2, 1, 1, 1]
+
+
+def test_what_may_be_in_flight_grows_from_four_to_eight_and_no_further(pace: Pace) -> None:
+    limits = []
+    for _ in range(100):
+        limits.append(pace.limit)
+        succeed(pace, 1)
+    assert limits == [4] * 4 + [5] * 5 + [6] * 6 + [7] * 7 + [8] * 78
+
+
+def test_growth_begins_anew_after_a_refusal(pace: Pace, time: Time) -> None:
+    succeed(pace, 3)
+    pace.ask(Refusing(1, time.clock), patient)  # and the success after it is the first of the two that it takes
+    assert pace.limit == 2
+    succeed(pace, 1)
+    assert pace.limit == 3
+
+
+@pytest.mark.parametrize("limit", [1, 2, 4, 8])
+def test_as_many_as_the_limit_are_in_flight_and_never_more(limit: int) -> None:
+    pace, lock, full = Pace(slots=(limit, limit)), Lock(), Barrier(limit)
+    now, most = 0, 0
+
+    def work(_: int) -> None:
+        nonlocal now, most
+        with pace.slot():
+            with lock:
+                now += 1
+                most = max(most, now)
+            full.wait(timeout=SECONDS)  # everybody who may be in is in
+            with lock:
+                now -= 1
+
+    at_work(work, 24)
+    assert (now, most) == (0, limit)
+
+
+class Watched(threading.Condition):
+    """Says that somebody waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waiting.set()  # whoever changes something now has to get the lock that this one gives up by waiting
+        return super().wait(timeout)
+
+
+@pytest.mark.parametrize("frees", ["a slot", "a higher limit"])
+def test_who_waits_for_a_slot_gets_it_as_soon_as_there_is_one(monkeypatch: pytest.MonkeyPatch, frees: str) -> None:
+    watched, both = Watched(), Barrier(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "Condition", lambda: watched)
+        pace = Pace(slots=(1, 2))
+
+    def work(_: int) -> None:
+        with pace.slot():
+            assert watched.waiting.wait(SECONDS)
+            if frees == "a higher limit":
+                succeed(pace, 1)
+                both.wait(SECONDS)
+
+    at_work(work, 2)
+
+
+def test_after_a_refusal_fewer_get_a_slot(pace: Pace, time: Time) -> None:
+    with pytest.raises(RefusedError):
+        pace.ask(Refusing(2, time.clock), lambda _: 2)
+    assert pace.limit == 2
+    lock, pairs = Lock(), Barrier(2)
+    now, most = 0, 0
+
+    def work(_: int) -> None:
+        nonlocal now, most
+        with pace.slot():
+            with lock:
+                now += 1
+                most = max(most, now)
+            pairs.wait(timeout=SECONDS)
+            with lock:
+                now -= 1
+
+    at_work(work, 8)
+    assert most == 2
+
+
+def test_a_part_that_fails_gives_its_slot_back() -> None:
+    pace = Pace(slots=(1, 1))
+    for _ in range(3):
+        with pytest.raises(RefusedError), pace.slot():
+            refuse()
+
+    def work(_: int) -> None:
+        with pace.slot():
+            pass
+
+    at_work(work, 2)

@@ -1,0 +1,139 @@
+"""What is made of R2's answers and refusals: of a server that answers as scripted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.samples import digest
+from support.scripted_server import Answer, refusing, scripted
+from support.scripted_store import KEY, SECRET, WEIGHTS, refusal, store_at
+from weightdock.errors import StoreError
+from weightdock.store import Document, StoredObject, r2
+
+FOUND = StoredObject(KEY, len(WEIGHTS), '"the version"')
+
+
+def test_an_absent_object_is_an_answer(tmp_path: Path) -> None:
+    with scripted(Answer(404, headers=()), refusal(404, "NoSuchKey")) as script:
+        store = store_at(script.url)
+        assert store.head(KEY) is None
+        assert store.read_document(KEY) == Document(b"", None)
+
+
+def test_a_head_gives_size_etag_and_digest() -> None:
+    sha256 = digest(WEIGHTS)
+    with scripted(Answer(headers=(("ETag", '"e"'), ("X-Amz-Meta-Sha256", sha256.hex)), promised_bytes=20)) as script:
+        assert store_at(script.url).head(KEY) == StoredObject(KEY, 20, '"e"', sha256)
+
+
+def test_an_answer_that_describes_no_object_is_said_to_be_none() -> None:
+    with scripted(Answer(headers=(), body=b"hello")) as script:
+        for ask in (store_at(script.url).head, store_at(script.url).read_document):
+            with pytest.raises(StoreError) as refused:
+                ask(KEY)
+            assert refused.value.cause == (
+                f"{script.url} is no S3 server, it seems: its answer with {KEY} has no size or no ETag"
+            )
+
+
+REFUSALS = {
+    "wrong secret": (
+        refusal(403, "SignatureDoesNotMatch"),
+        "{url} refuses the credentials (SignatureDoesNotMatch: said the store)",
+        "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: they must be of one token, and of this account",
+    ),
+    "R2's word for it": (
+        refusal(401, "Unauthorized"),
+        "{url} refuses the credentials (Unauthorized: said the store)",
+        "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: they must be of one token, and of this account",
+    ),
+    "expired": (
+        refusal(400, "ExpiredToken"),
+        "the credentials have expired (ExpiredToken: said the store)",
+        "get new ones; AWS_SESSION_TOKEN belongs to them",
+    ),
+    "not allowed": (
+        refusal(403, "AccessDenied"),
+        "the credentials may not do this in bucket 'weights' (AccessDenied: said the store)",
+        "use a token that may: uploaders need Object Read & Write on the bucket, nodes Object Read only",
+    ),
+    "no bucket": (
+        refusal(404, "NoSuchBucket"),
+        "there is no bucket 'weights' at {url}",
+        "create it, or set WEIGHTDOCK_BUCKET to the one that exists",
+    ),
+    "overloaded": (
+        refusal(503, "SlowDown"),
+        "{url} answered 503 (SlowDown: said the store)",
+        "run again; what was finished is not repeated",
+    ),
+    "no words": (
+        Answer(418, headers=()),
+        "{url} answered 418 (418: I'm a Teapot)",
+        "run again; what was finished is not repeated",
+    ),
+}
+
+
+@pytest.mark.parametrize(("answer", "cause", "then"), REFUSALS.values(), ids=REFUSALS.keys())
+def test_a_refusal_is_told_apart(answer: Answer, cause: str, then: str) -> None:
+    with scripted(answer) as script, pytest.raises(StoreError) as refused:
+        store_at(script.url).objects("models/pretrained/toy/")
+    assert str(refused.value) == (
+        f"error: the store did not list models/pretrained/toy/\ncause: {cause.format(url=script.url)}\nnext: {then}"
+    )
+    assert SECRET not in str(refused.value)
+
+
+def test_an_overloaded_store_is_asked_again() -> None:
+    listed = Answer(body=b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+    with scripted(refusal(503, "SlowDown"), Answer(500), listed) as script:
+        assert store_at(script.url).objects("models/") == {}
+    assert len(script.requests) == 3
+
+
+def test_an_unreachable_store_is_named() -> None:
+    url = refusing()
+    with pytest.raises(StoreError) as refused:
+        store_at(url).read_range(FOUND, 0, 5, bytearray().extend)
+    assert str(refused.value) == (
+        f"error: the store did not give {KEY}\n"
+        f"cause: {url} cannot be reached: could not connect ([Errno 111] Connection refused)\n"
+        "next: check AWS_S3_ENDPOINT_URL and the network between here and there"
+    )
+
+
+def test_an_object_that_is_cut_off_is_no_object_and_no_fault_of_the_settings() -> None:
+    cut_off = Answer(body=WEIGHTS[:5], promised_bytes=len(WEIGHTS))
+    with scripted(cut_off) as script, pytest.raises(StoreError) as refused:
+        store_at(script.url).read_range(FOUND, 0, len(WEIGHTS), bytearray().extend)
+    assert refused.value.what == f"the store did not give {KEY}"
+    assert "AWS_ settings" not in refused.value.next
+
+
+def test_a_range_that_is_cut_off_is_gone_on_with_after_its_last_whole_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(r2, "_PIECE_BYTES", 5)
+    cut_off, piece = Answer(body=WEIGHTS[:7], promised_bytes=len(WEIGHTS)), bytearray()
+    with scripted(cut_off, Answer(body=WEIGHTS[5:])) as script:
+        store_at(script.url).read_range(FOUND, 0, len(WEIGHTS), piece.extend)
+    assert piece == WEIGHTS
+    last = len(WEIGHTS) - 1
+    assert [request.headers["range"] for request in script.requests] == [f"bytes=0-{last}", f"bytes=5-{last}"]
+    assert {request.headers["if-match"] for request in script.requests} == {FOUND.etag}
+
+
+@pytest.mark.parametrize("body", [WEIGHTS, WEIGHTS[:4]], ids=["all of it", "less"])
+def test_a_server_that_gives_another_range_than_was_asked_for_is_not_believed(body: bytes) -> None:
+    with scripted(Answer(body=body)) as script, pytest.raises(StoreError) as refused:
+        store_at(script.url).read_range(FOUND, 0, 5, bytearray().extend)
+    assert refused.value.what == f"the store did not give {KEY}"
+
+
+def test_an_object_is_hashed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(r2, "_PIECE_BYTES", 8)
+    received: list[int] = []
+    with scripted(Answer(body=WEIGHTS)) as script:
+        assert store_at(script.url).sha256_of(KEY, received.append) == digest(WEIGHTS)
+    assert received == [8, 16, len(WEIGHTS)]
