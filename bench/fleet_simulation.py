@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 
 from results import DOCS, Table, plot, save
+from weightdock.node.ranges import LIMITS
 from weightdock.report import Operations
 from weightdock.store.pace import ATTEMPTS, FIRST_PAUSE_SECONDS, Pace
 
@@ -37,8 +38,6 @@ _TICK = 0.1  # seconds in which a bucket's capacity is counted
 class Fleet:
     """What starts, and how. ``jitter`` in seconds, ``part`` in bytes, ``capacity`` in requests a second.
 
-    ``heads`` is how many HEADs a model takes before its parts: they say what there is to read in parts.
-
     ``back_off`` is whether refused nodes keep to the pace of store/pace.py; without it each asks again after the first
     pause, as a plain retry loop would.
     """
@@ -48,8 +47,7 @@ class Fleet:
     back_off: bool = True
     capacity: float = 5_000.0
     part: float = 8 * 2**20
-    connections: int = 16
-    heads: int = 1
+    connections: int = 20
     seed: int = 1
 
 
@@ -95,8 +93,7 @@ class _Simulation:
 
     def run(self) -> Outcome:
         random.seed(self.fleet.seed)  # the pace's own jitter draws from there
-        heads = [1e3] * self.fleet.heads
-        self.parts = [one for size in MODEL_BYTES for one in (*heads, *_parts(size, self.fleet.part))]
+        self.parts = [one for size in MODEL_BYTES for one in _parts(size, self.fleet.part)]
         nodes = [self._node() for _ in range(self.fleet.nodes)]
         for node in nodes:
             self._next(node, node.started + random.uniform(0, self.fleet.jitter))
@@ -183,24 +180,22 @@ def simulate(fleet: Fleet) -> Outcome:
     return _Simulation(fleet).run()
 
 
-_WHOLE, _LARGE, _SMALL = (1e12, 4, 0), (16 * 2**20, 8, 1), (8 * 2**20, 16, 1)
-"""Bytes of a part, connections, HEADs. The two with parts take the same 128 MiB of memory."""
-_PARTS = {1e12: "whole files", 16 * 2**20: "16 MiB", 8 * 2**20: "8 MiB"}
+_WHOLE, _RANGES = (1e12, 8), (LIMITS.piece, LIMITS.ahead)
+"""Bytes of a part, and connections: as node/ranges.py reads on a wide way and on a narrow one."""
+_PARTS = {1e12: "whole files", LIMITS.piece: "8 MiB"}
 
 
-def _fleet(reading: tuple[float, int, int], capacity: float, jitter: float, *, back_off: bool = True) -> Fleet:
-    part, connections, heads = reading
-    return Fleet(jitter=jitter, back_off=back_off, capacity=capacity, part=part, connections=connections, heads=heads)
+def _fleet(reading: tuple[float, int], capacity: float, jitter: float, *, back_off: bool = True) -> Fleet:
+    part, connections = reading
+    return Fleet(jitter=jitter, back_off=back_off, capacity=capacity, part=part, connections=connections)
 
 
 _FLEETS = (
     _fleet(_WHOLE, 5_000, 0),
-    _fleet(_LARGE, 5_000, 0),
-    _fleet(_LARGE, 5_000, 120),
-    *(_fleet(_SMALL, 5_000, jitter) for jitter in (0, 120, 300)),
+    *(_fleet(_RANGES, 5_000, jitter) for jitter in (0, 120, 300)),
     *(_fleet(_WHOLE, 1_000, jitter) for jitter in (0, 120, 300)),
-    *(_fleet(_SMALL, 1_000, jitter) for jitter in (0, 300, 1_200)),
-    _fleet(_SMALL, 5_000, 0, back_off=False),
+    *(_fleet(_RANGES, 1_000, jitter) for jitter in (0, 300, 1_200)),
+    _fleet(_RANGES, 5_000, 0, back_off=False),
 )
 _HEAD = (
     "capacity, requests/s",
@@ -244,7 +239,7 @@ def main() -> None:
     outcomes = [(fleet, simulate(fleet)) for fleet in _FLEETS]
     found = [{"fleet": asdict(fleet), "outcome": asdict(outcome)} for fleet, outcome in outcomes]
     save("fleet-simulation", found, DOCS / "fleet-simulation.md", Table(_HEAD, [row(*one) for one in outcomes]))
-    shown = (0, 3, 5, 8, 12)
+    shown = (0, 1, 3, 6, 10)
     lines = {_name(_FLEETS[one]): list(enumerate(outcomes[one][1].arriving)) for one in shown}
     plot("fleet-simulation", lines, x="seconds since the first node started", y="requests a second at the bucket")
 

@@ -31,7 +31,7 @@ from support.servers import Server
 from support.zero_store import zero_store
 from weightdock.artifact import ModelId, ObjectKey
 from weightdock.errors import IntegrityError, StoreError
-from weightdock.store import multipart, r2
+from weightdock.store import Version, multipart, r2
 from weightdock.store.r2 import R2Store
 from weightdock.verify import VerifiedFile, verify
 
@@ -91,7 +91,7 @@ def test_weightdock_s_store_keeps_the_rules(
     assert found
     assert (found.size_bytes, found.sha256) == (size, file.sha256)
     back = bytearray()
-    store.read_range(found, 0, size, back.extend)
+    store.read_range(Version(key, size), 0, size, back.extend)
     assert back == file.path.read_bytes()
     assert store.sha256_of(key, lambda _: None) == file.sha256
     assert not store.put_file(file, key, lambda _: None)

@@ -19,7 +19,7 @@ from support.scripted_server import refusing, silent
 from support.servers import Server
 from weightdock.artifact import ObjectKey
 from weightdock.errors import IntegrityError, StoreError
-from weightdock.store import Document, StoredObject, multipart, r2
+from weightdock.store import Document, StoredObject, Version, multipart, r2
 from weightdock.store.r2 import R2Store
 from weightdock.verify import VerifiedFile
 
@@ -108,31 +108,40 @@ def test_a_large_file_is_stored_in_equal_parts(
 def test_any_range_of_a_file_is_read_whoever_put_it_there(server: Server, bucket: str, store: R2Store) -> None:
     weights = os.urandom(3_000_000)
     server.client().put_object(Bucket=bucket, Key=KEY, Body=weights)
-    found = store.head(KEY)
-    assert found
+    version = Version(KEY, len(weights))
     for start, end in ((0, len(weights)), (0, 1), (1_000_000, 2_500_001), (len(weights) - 7, len(weights))):
         piece = bytearray()
-        store.read_range(found, start, end - start, piece.extend)
+        store.read_range(version, start, end - start, piece.extend)
         assert piece == weights[start:end]
     received: list[int] = []
     assert store.sha256_of(KEY, received.append) == digest(weights)
     assert (received[-1], received) == (len(weights), sorted(received))
 
 
-def test_a_range_is_of_the_version_that_was_found_or_of_none(
+def test_a_range_is_of_the_version_that_was_met_first_or_of_none(
     moto: Server, moto_bucket: str, moto_store: R2Store
 ) -> None:
-    found = []
-    for weights in (b"the first version", b"another version"):
+    first, second = Version(KEY, 5), Version(KEY, 5)
+    for version, weights in ((first, b"first"), (second, b"other")):
         moto.client().put_object(Bucket=moto_bucket, Key=KEY, Body=weights)
-        found += [one] if (one := moto_store.head(KEY)) else []
-    first, second = found
+        read = bytearray()
+        moto_store.read_range(version, 0, 4, read.extend)
+        assert read == weights[:4]
     with pytest.raises(StoreError) as refused:
-        moto_store.read_range(first, 0, 5, bytearray().extend)
+        moto_store.read_range(first, 4, 1, bytearray().extend)
     assert refused.value.cause == "somebody replaced or removed it while it was read"
     moto.client().delete_object(Bucket=moto_bucket, Key=KEY)
-    with pytest.raises(StoreError):
-        moto_store.read_range(second, 0, 5, bytearray().extend)
+    with pytest.raises(StoreError) as refused:
+        moto_store.read_range(second, 4, 1, bytearray().extend)
+    assert refused.value.cause == "somebody replaced or removed it while it was read"
+
+
+def test_a_range_of_an_object_of_another_size_is_refused(server: Server, bucket: str, store: R2Store) -> None:
+    server.client().put_object(Bucket=bucket, Key=KEY, Body=b"the weights")
+    for size, start in ((10, 0), (12, 0), (20, 15)):  # the last asks for what lies behind its end
+        with pytest.raises(IntegrityError) as refused:
+            store.read_range(Version(KEY, size), start, size - start, bytearray().extend)
+        assert refused.value.what == f"{KEY} is not what it should be"
 
 
 def test_an_object_that_is_not_there_is_an_answer_when_asked_after_and_an_error_when_wanted(store: R2Store) -> None:
@@ -142,6 +151,12 @@ def test_an_object_that_is_not_there_is_an_answer_when_asked_after_and_an_error_
     with pytest.raises(StoreError) as refused:
         store.sha256_of(KEY, lambda _: None)
     assert refused.value.what == f"the store did not give {KEY}"
+    with pytest.raises(StoreError) as refused:
+        store.read_range(Version(KEY, 5), 0, 5, bytearray().extend)
+    assert (refused.value.cause, refused.value.next) == (
+        "it is not there",
+        "run `weightdock upload`, which puts it there again",
+    )
 
 
 def test_a_listing_has_every_object_below_a_prefix_and_no_other(server: Server, bucket: str, store: R2Store) -> None:

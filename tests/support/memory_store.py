@@ -10,7 +10,7 @@ from threading import RLock
 from support.samples import digest
 from weightdock.artifact import Digest, ObjectKey
 from weightdock.errors import IntegrityError, StoreError, WeightdockError
-from weightdock.store import BytesObserver, Document, PendingUpload, StoredObject
+from weightdock.store import BytesObserver, Document, PendingUpload, StoredObject, Version
 from weightdock.verify import VerifiedFile
 
 
@@ -84,11 +84,17 @@ class MemoryStore:
         received(len(content))
         return digest(content)
 
-    def read_range(self, found: StoredObject, start: int, length: int, take: Callable[[bytes], None]) -> None:
-        self._hear("read_range", found.key)
-        kept = self._kept.get(found.key)
-        if kept is None or kept.shown.etag != found.etag:
-            raise StoreError(f"{found.key} is another version", cause="somebody wrote it", next="run again")
+    def read_range(self, version: Version, start: int, length: int, take: Callable[[bytes], None]) -> None:
+        self._hear("read_range", version.key)
+        kept = self._kept.get(version.key)
+        if kept is None or version.etag not in (None, kept.shown.etag):
+            raise StoreError(f"{version.key} is not there", cause="somebody else was here", next="run again")
+        if kept.shown.size_bytes != version.size_bytes:
+            size = f"its size is {kept.shown.size_bytes} bytes, and the manifest says {version.size_bytes}"
+            raise IntegrityError(
+                f"{version.key} is not what it should be", cause=size, next="nothing was kept of it; find out why"
+            )
+        version.etag = kept.shown.etag
         take(kept.content[start : start + length])
 
     def read_document(self, key: ObjectKey) -> Document:

@@ -11,7 +11,7 @@ from fleet_simulation import DOCUMENTS, MODEL_BYTES, Fleet, Outcome, row, simula
 from results import BENCHMARKS, DOCS
 
 SMALL = Fleet(nodes=200, capacity=10_000.0)
-CROWDED = Fleet(nodes=200, capacity=20.0, part=1e12, connections=4, heads=0)
+CROWDED = Fleet(nodes=200, capacity=20.0, part=1e12, connections=4)
 """As 10,000 nodes are for a bucket that takes 1,000 requests a second."""
 
 
@@ -30,7 +30,7 @@ def test_the_same_fleet_gives_the_same_figures_and_another_seed_gives_others() -
 
 def test_with_room_enough_every_byte_is_fetched_once() -> None:
     outcome = simulate(SMALL)
-    parts = sum(1 + -(-int(size) // 2**23) for size in MODEL_BYTES)
+    parts = sum(-(-int(size) // 2**23) for size in MODEL_BYTES)
     assert (outcome.refused, outcome.failed_nodes) == (0, 0)
     assert outcome.requests == sum(outcome.arriving) == 200 * (DOCUMENTS + parts)
     assert outcome.terabytes == pytest.approx(200 * sum(MODEL_BYTES) / 1e12, abs=0.005)

@@ -9,10 +9,18 @@ import pytest
 from support.samples import digest
 from support.scripted_server import Answer, refusing, scripted
 from support.scripted_store import KEY, SECRET, WEIGHTS, refusal, store_at
-from weightdock.errors import StoreError
-from weightdock.store import Document, StoredObject, r2
+from weightdock.errors import IntegrityError, StoreError
+from weightdock.store import Document, StoredObject, Version, r2
 
-FOUND = StoredObject(KEY, len(WEIGHTS), '"the version"')
+
+def ranged(start: int, body: bytes, promised_bytes: int | None = None, size: int = len(WEIGHTS)) -> Answer:
+    """Some bytes of an object, as S3 gives them."""
+    where = ("Content-Range", f"bytes {start}-{start + (promised_bytes or len(body)) - 1}/{size}")
+    return Answer(206, (("ETag", '"the version"'), where), body, promised_bytes)
+
+
+def wanted() -> Version:
+    return Version(KEY, len(WEIGHTS))
 
 
 def test_an_absent_object_is_an_answer(tmp_path: Path) -> None:
@@ -97,7 +105,7 @@ def test_an_overloaded_store_is_asked_again() -> None:
 def test_an_unreachable_store_is_named() -> None:
     url = refusing()
     with pytest.raises(StoreError) as refused:
-        store_at(url).read_range(FOUND, 0, 5, bytearray().extend)
+        store_at(url).read_range(wanted(), 0, 5, bytearray().extend)
     assert str(refused.value) == (
         f"error: the store did not give {KEY}\n"
         f"cause: {url} cannot be reached: could not connect ([Errno 111] Connection refused)\n"
@@ -106,29 +114,56 @@ def test_an_unreachable_store_is_named() -> None:
 
 
 def test_an_object_that_is_cut_off_is_no_object_and_no_fault_of_the_settings() -> None:
-    cut_off = Answer(body=WEIGHTS[:5], promised_bytes=len(WEIGHTS))
+    cut_off = ranged(0, WEIGHTS[:5], len(WEIGHTS))
     with scripted(cut_off) as script, pytest.raises(StoreError) as refused:
-        store_at(script.url).read_range(FOUND, 0, len(WEIGHTS), bytearray().extend)
+        store_at(script.url).read_range(wanted(), 0, len(WEIGHTS), bytearray().extend)
     assert refused.value.what == f"the store did not give {KEY}"
     assert "AWS_ settings" not in refused.value.next
 
 
 def test_a_range_that_is_cut_off_is_gone_on_with_after_its_last_whole_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(r2, "_PIECE_BYTES", 5)
-    cut_off, piece = Answer(body=WEIGHTS[:7], promised_bytes=len(WEIGHTS)), bytearray()
-    with scripted(cut_off, Answer(body=WEIGHTS[5:])) as script:
-        store_at(script.url).read_range(FOUND, 0, len(WEIGHTS), piece.extend)
+    cut_off, piece = ranged(0, WEIGHTS[:7], len(WEIGHTS)), bytearray()
+    with scripted(cut_off, ranged(5, WEIGHTS[5:])) as script:
+        store_at(script.url).read_range(wanted(), 0, len(WEIGHTS), piece.extend)
     assert piece == WEIGHTS
     last = len(WEIGHTS) - 1
     assert [request.headers["range"] for request in script.requests] == [f"bytes=0-{last}", f"bytes=5-{last}"]
-    assert {request.headers["if-match"] for request in script.requests} == {FOUND.etag}
+    assert [request.headers.get("if-match") for request in script.requests] == [None, '"the version"']
 
 
-@pytest.mark.parametrize("body", [WEIGHTS, WEIGHTS[:4]], ids=["all of it", "less"])
-def test_a_server_that_gives_another_range_than_was_asked_for_is_not_believed(body: bytes) -> None:
-    with scripted(Answer(body=body)) as script, pytest.raises(StoreError) as refused:
-        store_at(script.url).read_range(FOUND, 0, 5, bytearray().extend)
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(body=WEIGHTS), ranged(1, WEIGHTS[1:6]), ranged(0, WEIGHTS[:4])],
+    ids=["all of it", "from elsewhere", "less"],
+)
+def test_a_server_that_gives_another_range_than_was_asked_for_is_not_believed(answer: Answer) -> None:
+    read = bytearray()
+    with scripted(answer) as script, pytest.raises(StoreError) as refused:
+        store_at(script.url).read_range(wanted(), 0, 5, read.extend)
     assert refused.value.what == f"the store did not give {KEY}"
+    assert read == b""
+
+
+@pytest.mark.parametrize(
+    ("answer", "size"),
+    [
+        (ranged(0, WEIGHTS[:4], size=4), "4"),
+        (ranged(0, WEIGHTS[:5], size=10**15), str(10**15)),
+        (refusal(416, "InvalidRange"), "less than 5"),
+    ],
+    ids=["shorter", "longer", "it ends before the range"],
+)
+def test_an_object_of_another_size_is_refused_before_a_byte_of_it_is_taken(answer: Answer, size: str) -> None:
+    read = bytearray()
+    with scripted(answer) as script, pytest.raises(IntegrityError) as refused:
+        store_at(script.url).read_range(wanted(), 0, 5, read.extend)
+    assert str(refused.value) == (
+        f"error: {KEY} is not what it should be\n"
+        f"cause: its size is {size} bytes, and the manifest says {len(WEIGHTS)}\n"
+        "next: nothing was kept of it; find out who put it there (`weightdock verify`)"
+    )
+    assert (bytes(read), len(script.requests)) == (b"", 1)
 
 
 def test_an_object_is_hashed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:

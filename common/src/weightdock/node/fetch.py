@@ -14,7 +14,7 @@ from weightdock.cache import Cache
 from weightdock.errors import IntegrityError, StoreError
 from weightdock.events import Event, Observer, Stage, State
 from weightdock.node.ranges import Ranges
-from weightdock.store import StoredObject
+from weightdock.store import Version
 from weightdock.store.manifest import Entry
 from weightdock.verify import Expectation, VerifiedFile, verify
 
@@ -38,25 +38,17 @@ class Fetch:
         Raises IntegrityError when the store's bytes are others; then the cache has what it had before. Raises
         StoreError when the store does not give them, or the disk does not take them: a later run goes on from there.
         """
-        key = entry.key(self.prefix)
-        found = self.ranges.store.head(key)
-        if found is None:
-            raise StoreError(
-                f"{entry.model} is not in the store",
-                cause=f"the manifest of {entry.model.framework} names {key}, which is not there",
-                next=f"make upload/{entry.model.framework}",
-            )
-        self._check_size(entry, found)
+        version = Version(entry.key(self.prefix), entry.size_bytes)
         try:
             leftovers = self.cache.leftovers(entry.sha256)
             try:
-                return self._download(entry, found, leftovers)
+                return self._download(entry, version, leftovers)
             except IntegrityError:
                 if not leftovers:
                     raise
             # It may have been what was here that was damaged, and not what the store has.
             self.cache.drop(leftovers)
-            return self._download(entry, found, [])
+            return self._download(entry, version, [])
         except StoreError:
             # Where locks lie, another process may have finished meanwhile, and cleared our half away. Its file has its
             # name before it has its receipt, and yet another may be about to replace both: so the file is read.
@@ -66,17 +58,17 @@ class Fetch:
                     return finished
             raise
 
-    def _download(self, entry: Entry, found: StoredObject, leftovers: Sequence[Path]) -> VerifiedFile:
+    def _download(self, entry: Entry, version: Version, leftovers: Sequence[Path]) -> VerifiedFile:
         with self.cache.partial(entry.model, resumable=True) as folder:
             path = folder / entry.sha256.hex
             with path.open("xb", buffering=0) as stream:
-                streamed = self._stream(entry, found, stream, leftovers)
+                streamed = self._stream(entry, version, stream, leftovers)
             said = Expectation("the manifest", entry.size_bytes, entry.sha256)
             published = self.cache.publish(verify(entry.model, path, [said], streamed=streamed), entry.extension)
         self.cache.drop(list(leftovers))
         return published
 
-    def _stream(self, entry: Entry, found: StoredObject, into: BinaryIO, leftovers: Sequence[Path]) -> Digest:
+    def _stream(self, entry: Entry, version: Version, into: BinaryIO, leftovers: Sequence[Path]) -> Digest:
         digest, done, sent_to_disk = hashlib.sha256(), 0, 0
 
         def take(piece: bytes) -> None:
@@ -91,17 +83,8 @@ class Fetch:
 
         if leftovers:
             _copy(leftovers[0], entry.size_bytes, take)
-        self.ranges.read(found, done, take)
+        self.ranges.read(version, done, take)
         return Digest(digest.hexdigest())
-
-    def _check_size(self, entry: Entry, found: StoredObject) -> None:
-        """Before a byte is read."""
-        if found.size_bytes != entry.size_bytes:
-            raise IntegrityError(
-                f"{entry.model} is not what it should be",
-                cause=f"its size is {found.size_bytes} bytes, and the manifest says {entry.size_bytes} bytes",
-                next="nothing was kept of it; run again, and if it stays so, ask the origin's owner what changed",
-            )
 
 
 def _write(into: BinaryIO, piece: bytes) -> None:

@@ -18,7 +18,7 @@ from threading import Lock, Semaphore
 from types import TracebackType
 from typing import Self
 
-from weightdock.store import ObjectStore, StoredObject
+from weightdock.store import ObjectStore, Version
 
 
 @dataclass(frozen=True)
@@ -67,18 +67,19 @@ class Ranges:
     ) -> None:
         self._pool.shutdown()
 
-    def read(self, found: StoredObject, start: int, take: Take) -> None:
+    def read(self, version: Version, start: int, take: Take) -> None:
         """Give ``take`` the object's bytes from ``start`` on, in order.
 
         Raises as :meth:`weightdock.store.ObjectStore.read_range` does, and what ``take`` raises.
         """
-        if start < found.size_bytes and not self._narrow:
-            start = self._alone(found, start, take)
-        self._ahead(found, start, take)
+        if start < version.size_bytes:
+            start = self._alone(version, start, take)
+        self._ahead(version, start, take)
 
-    def _alone(self, found: StoredObject, start: int, take: Take) -> int:
-        """Read with one request while the way is wide. How far it got."""
+    def _alone(self, version: Version, start: int, take: Take) -> int:
+        """Read with one request, whose answer names the version: all while the way is wide. How far it got."""
         at, began, before = start, 0.0, 0
+        was_narrow, length = self._narrow, version.size_bytes - start
 
         def heard(piece: bytes) -> None:
             nonlocal at, began, before
@@ -91,18 +92,18 @@ class Ranges:
             elif now - began >= self._limits.window:
                 self._narrow |= self._came - before < self._limits.wide * (now - began)
                 began, before = now, self._came
-            if self._narrow:
+            if self._narrow and not was_narrow:
                 raise _NarrowWay
 
         with suppress(_NarrowWay):
-            self.store.read_range(found, start, found.size_bytes - start, heard)
+            self.store.read_range(version, start, min(self._limits.piece, length) if was_narrow else length, heard)
         return at
 
     def _count(self, piece: bytes) -> None:
         with self._changing:
             self._came += len(piece)
 
-    def _ahead(self, found: StoredObject, start: int, take: Take) -> None:
+    def _ahead(self, version: Version, start: int, take: Take) -> None:
         under_way: deque[Future[list[bytes]]] = deque()
 
         def give() -> None:
@@ -112,11 +113,11 @@ class Ranges:
             self._room.release()
 
         try:
-            for at in range(start, found.size_bytes, self._limits.piece):
+            for at in range(start, version.size_bytes, self._limits.piece):
                 # Who holds some room does not wait for more, or two files would wait for each other.
                 while not self._room.acquire(blocking=not under_way):
                     give()
-                under_way.append(self._pool.submit(self._fetch, found, at))
+                under_way.append(self._pool.submit(self._fetch, version, at))
                 # Whatever has arrived meanwhile is hashed while the others are on their way.
                 while under_way and under_way[0].done():
                     give()
@@ -127,12 +128,12 @@ class Ranges:
                 future.cancel()
                 self._room.release()
 
-    def _fetch(self, found: StoredObject, start: int) -> list[bytes]:
+    def _fetch(self, version: Version, start: int) -> list[bytes]:
         pieces: list[bytes] = []
 
         def heard(piece: bytes) -> None:
             self._count(piece)
             pieces.append(piece)
 
-        self.store.read_range(found, start, min(self._limits.piece, found.size_bytes - start), heard)
+        self.store.read_range(version, start, min(self._limits.piece, version.size_bytes - start), heard)
         return pieces

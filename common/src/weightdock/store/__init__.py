@@ -25,6 +25,18 @@ class StoredObject:
     modified: datetime | None = None
 
 
+@dataclass
+class Version:
+    """One version of an object that is to be read: the first that is met, and then no other.
+
+    It must have ``size_bytes``. ``etag`` is None until an answer has named it.
+    """
+
+    key: ObjectKey
+    size_bytes: int
+    etag: str | None = None
+
+
 @dataclass(frozen=True)
 class PendingUpload:
     """A multipart upload that was begun and not ended, by whomever."""
@@ -63,11 +75,12 @@ class ObjectStore(Protocol):
     def sha256_of(self, key: ObjectKey, received: BytesObserver) -> Digest:
         """Read every byte of the object, and give their digest."""
 
-    def read_range(self, found: StoredObject, start: int, length: int, take: Callable[[bytes], None]) -> None:
-        """Give ``take`` the ``length`` bytes from ``start`` on, of the version that was ``found`` and of no other.
+    def read_range(self, version: Version, start: int, length: int, take: Callable[[bytes], None]) -> None:
+        """Give ``take`` the ``length`` bytes from ``start`` on, and have ``version`` know its ETag before the first.
 
         They come in pieces, in order, each once: an answer that breaks off is gone on with where it did. Raises
-        StoreError when that version is not there any more, and what ``take`` raises.
+        IntegrityError when the object has another size, StoreError when it, or that version of it, is not there, and
+        what ``take`` raises.
         """
 
     def read_document(self, key: ObjectKey) -> Document:

@@ -11,11 +11,12 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from http import HTTPStatus
 
 from weightdock.artifact import Digest, ObjectKey
 from weightdock.errors import IntegrityError, StoreError
 from weightdock.settings import Settings
-from weightdock.store import BytesObserver, Document, PendingUpload, StoredObject
+from weightdock.store import BytesObserver, Document, PendingUpload, StoredObject, Version
 from weightdock.store.bucket import ABSENT, CONFLICT, GONE, TOO_OFTEN, Bucket
 from weightdock.store.multipart import SINGLE_PUT_BYTES, Multipart
 from weightdock.store.pace import Pace
@@ -23,6 +24,7 @@ from weightdock.store.unfinished import Unfinished
 from weightdock.verify import VerifiedFile
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
+_CONTENT_RANGE = re.compile(r"bytes (?P<start>[0-9]{1,20})-[0-9]{1,20}/(?P<size>[0-9]{1,20})")
 _PIECE_BYTES = 256 * 1024  # what is read is hashed and written while it is in the processor's cache
 _LARGEST_DOCUMENT = 64 * 1024 * 1024  # a manifest of all that timm has is a tenth of it
 _TRIES = 2  # an upload that is gone before it is complete is begun anew, once
@@ -107,28 +109,34 @@ class R2Store:
 
         return self._bucket.ask(f"give {key}", request)
 
-    def read_range(self, found: StoredObject, start: int, length: int, take: Callable[[bytes], None]) -> None:
+    def read_range(self, version: Version, start: int, length: int, take: Callable[[bytes], None]) -> None:
         """See :class:`weightdock.store.ObjectStore`."""
-        from weightdock.store.refusals import BrokenOff
+        from weightdock.store.refusals import Refused
 
         end = start + length
 
         def request() -> bool:
             nonlocal start
-            headers = {"Range": f"bytes={start}-{end - 1}", "If-Match": found.etag}
-            with self._bucket.reader.get(self._path(found.key), headers=headers) as answer:
-                if answer.headers.get("Content-Length") != str(end - start):  # who knows no ranges would send it all
-                    raise BrokenOff(f"it had other bytes of {found.key} than were asked for")
-                while piece := answer.read(_PIECE_BYTES):  # to the end, or the connection could not be used again
-                    take(piece)
-                    start += len(piece)
+            headers = {"Range": f"bytes={start}-{end - 1}"} | ({"If-Match": version.etag} if version.etag else {})
+            try:
+                with self._bucket.reader.get(self._path(version.key), headers=headers) as answer:
+                    version.etag = _pinned(answer.headers, version, start, end)
+                    while piece := answer.read(_PIECE_BYTES):  # to the end, or the connection could not be used again
+                        take(piece)
+                        start += len(piece)
+            except Refused as refused:
+                if refused.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                    raise _of_another_size(version, f"less than {end}") from refused
+                raise
             return True
 
-        if not self._bucket.ask_unless(CONFLICT + ABSENT, f"give {found.key}", request):
+        if not self._bucket.ask_unless(CONFLICT + ABSENT, f"give {version.key}", request):
             raise StoreError(
-                f"the store did not give {found.key}",
-                cause="somebody replaced or removed it while it was read",
-                next="run again; what is read is one version or nothing",
+                f"the store did not give {version.key}",
+                cause="somebody replaced or removed it while it was read" if version.etag else "it is not there",
+                next="run again; what is read is one version or nothing"
+                if version.etag
+                else "run `weightdock upload`, which puts it there again",
             )
 
     def read_document(self, key: ObjectKey) -> Document:
@@ -225,6 +233,27 @@ def _described(headers: Mapping[str, str], key: ObjectKey) -> tuple[int, str]:
         return int(headers["Content-Length"]), headers["ETag"]
     except (KeyError, ValueError) as error:
         raise Senseless(f"its answer with {key} has no size or no ETag") from error
+
+
+def _pinned(headers: Mapping[str, str], version: Version, start: int, end: int) -> str:
+    """The ETag of an answer with the bytes that were asked for. Raises IntegrityError for an object of another size."""
+    from weightdock.store.refusals import BrokenOff
+
+    length, etag = _described(headers, version.key)
+    given = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+    if given and int(given["size"]) != version.size_bytes:
+        raise _of_another_size(version, given["size"])
+    if given is None or (int(given["start"]), length) != (start, end - start):  # who knows no ranges would send it all
+        raise BrokenOff(f"it had other bytes of {version.key} than were asked for")
+    return etag
+
+
+def _of_another_size(version: Version, size: str) -> IntegrityError:
+    return IntegrityError(
+        f"{version.key} is not what it should be",
+        cause=f"its size is {size} bytes, and the manifest says {version.size_bytes}",
+        next="nothing was kept of it; find out who put it there (`weightdock verify`)",
+    )
 
 
 def _too_large(key: ObjectKey, size: int) -> StoreError:

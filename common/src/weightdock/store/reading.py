@@ -2,7 +2,7 @@
 
 Signed here (SigV4: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html) and sent by urllib3.
 botocore, which does what writes (:mod:`weightdock.store.writing`), would be half of the processor time of a run that
-only asks, and copies every piece of a body twice (docs/benchmarks).
+only asks (docs/benchmarks).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Reader:
             raise fault(error) from error
 
 
-def signature(  # they are what is signed
+def signature(
     credentials: Credentials,
     method: str,
     host: str,
