@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +72,9 @@ def verify(
 
 def sha256_of(path: Path) -> Digest:
     """The digest of a file, read once, in bounded memory."""
-    digest, buffer = hashlib.sha256(), bytearray(_CHUNK_BYTES)
+    from hashlib import sha256  # a warm start reads no file
+
+    digest, buffer = sha256(), bytearray(_CHUNK_BYTES)
     view = memoryview(buffer)
     with path.open("rb", buffering=0) as stream:
         while count := stream.readinto(buffer):

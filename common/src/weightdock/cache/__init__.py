@@ -19,8 +19,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -93,10 +91,12 @@ class Cache:
         A ``resumable`` one stays when the store, or Ctrl-C, ended the download: see :meth:`leftovers`. Raises
         ConfigurationError when the cache cannot be written, StoreError when the disk does not take the file.
         """
+        from tempfile import mkdtemp  # a sixth of a warm start, which writes nothing
+
         home = self.root / ".partial"
         try:
             _make_folder(home)
-            folder = Path(tempfile.mkdtemp(prefix=f"{model.framework}-{model.name}-", dir=home))
+            folder = Path(mkdtemp(prefix=f"{model.framework}-{model.name}-", dir=home))
             folder.chmod(_FOLDER_MODE)
         except OSError as error:
             raise ConfigurationError(
@@ -113,7 +113,7 @@ class Cache:
             raise
         finally:
             if not (keep and any(one.stat().st_size for one in folder.iterdir())):
-                shutil.rmtree(folder, ignore_errors=True)  # somebody else may have cleared it away already
+                _remove(folder)
 
     def leftovers(self, sha256: Digest) -> list[Path]:
         """What unfinished downloads of the file with this digest have left, longest first.
@@ -131,7 +131,7 @@ class Cache:
     def drop(self, leftovers: list[Path]) -> None:
         """Remove what is of no more use, with its folder."""
         for path in leftovers:
-            shutil.rmtree(path.parent, ignore_errors=True)
+            _remove(path.parent)
 
     def sweep(self) -> None:
         """Remove what downloads that died long ago have left."""
@@ -139,7 +139,7 @@ class Cache:
             for folder in (self.root / ".partial").iterdir():
                 newest = max((one.stat().st_mtime for one in (folder, *folder.iterdir())), default=0.0)
                 if time.time() - newest > _ABANDONED_SECONDS:
-                    shutil.rmtree(folder, ignore_errors=True)
+                    _remove(folder)
 
     def publish(self, verified: VerifiedFile, extension: str) -> VerifiedFile:
         """Give a verified file of :meth:`partial` its name, and write its receipt. Atomic and durable."""
@@ -198,6 +198,13 @@ class Cache:
                 cause=str(error),
                 next="nothing half-written was left; see to the disk (df -h), then run again",
             ) from error
+
+
+def _remove(folder: Path) -> None:
+    """With what is in it; somebody else may have cleared it away already."""
+    from shutil import rmtree  # as above
+
+    rmtree(folder, ignore_errors=True)
 
 
 def _make_folder(folder: Path) -> None:

@@ -14,11 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from weightdock.artifact import Framework, ModelId, ObjectKey, file_name, object_key
-from weightdock.catalogue import lock, models_file
-from weightdock.catalogue.lock import Locked
+from weightdock.catalogue import models_file
 from weightdock.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from weightdock.catalogue.lock import Locked
 
 HOME = Path(__file__).parent
 
@@ -69,6 +72,8 @@ def load(framework: Framework, home: Path = HOME) -> tuple[ModelSpec, ...]:
 
     Raises ConfigurationError: for a malformed file with file, line and key; for a pattern without a lock.
     """
+    from weightdock.catalogue import lock  # not for whoever only asks for an extension
+
     check_framework(framework, home)
     file, locked = models_file.read(framework, home), lock.read(framework, home)
     named = {entry.name for entry in file.entries}
@@ -94,6 +99,8 @@ def load(framework: Framework, home: Path = HOME) -> tuple[ModelSpec, ...]:
 
 def reached(framework: Framework, home: Path = HOME) -> tuple[ModelSpec, ...]:
     """The models that are registered or locked: what a lock still names is kept until it is written anew."""
+    from weightdock.catalogue import lock
+
     specs = load(framework, home)
     known, extension = {spec.model.name for spec in specs}, models_file.read(framework, home).extension
     only_locked = [one for name, one in lock.read(framework, home).items() if name not in known]
