@@ -57,7 +57,7 @@ def run(job: Job, kill_at: int) -> int:
     _write_in_halves(countdown)
     _set_flock(job.flock)
     r2._PIECE_BYTES = job.range_bytes // 2
-    limits = ranges.Limits(wide=0 if job.wide else math.inf, window=0, piece=job.range_bytes, ahead=4)
+    limits = ranges.Limits(wide=0 if job.wide else math.inf, window=0, waiting=0, piece=job.range_bytes, ahead=4)
     ranges.Ranges.__init__.__defaults__ = (limits,)
     try:
         fill = Fill(settings.prefix, R2Store(settings), Room(Cache(settings.cache)), events.ignore)

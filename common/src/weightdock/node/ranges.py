@@ -26,13 +26,15 @@ class Limits:
     """How much may be asked for at a time, and what makes a way narrow.
 
     It is one when the files that are being read get less than ``wide`` bytes a second together, for ``window``
-    seconds: where they get more, more requests would only wait for each other. On a narrow way ``ahead`` ranges of
+    seconds, and a file's thread spends more than ``waiting`` of them on the network: where they get more, more requests
+    would only wait for each other, and a slow disk is no faster for more of them. On a narrow way ``ahead`` ranges of
     ``piece`` bytes are under way or kept at most (160 MiB): at 30 MB/s and 20 ms each way, waiting is an eighth of a
     range's time.
     """
 
     wide: float = 250e6
     window: float = 0.5
+    waiting: float = 0.5
     piece: int = 8 * 1024 * 1024
     ahead: int = 20
 
@@ -78,20 +80,23 @@ class Ranges:
 
     def _alone(self, version: Version, start: int, take: Take) -> int:
         """Read with one request, whose answer names the version: all while the way is wide. How far it got."""
-        at, began, before = start, 0.0, 0
+        at, began, before, waited, ready = start, 0.0, 0, 0.0, 0.0
         was_narrow, length = self._narrow, version.size_bytes - start
 
         def heard(piece: bytes) -> None:
-            nonlocal at, began, before
+            nonlocal at, began, before, waited, ready
+            waited += time.monotonic() - ready
             self._count(piece)
             take(piece)
             at += len(piece)
-            now = time.monotonic()
+            ready = time.monotonic()
+            passed = ready - began
             if not began:  # connecting does not count
-                began, before = now, self._came
-            elif now - began >= self._limits.window:
-                self._narrow |= self._came - before < self._limits.wide * (now - began)
-                began, before = now, self._came
+                began, before, waited = ready, self._came, 0.0
+            elif passed >= self._limits.window:
+                slow = self._came - before < self._limits.wide * passed
+                self._narrow |= slow and waited >= self._limits.waiting * passed
+                began, before, waited = ready, self._came, 0.0
             if self._narrow and not was_narrow:
                 raise _NarrowWay
 
