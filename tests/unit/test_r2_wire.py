@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from support.samples import digest, verified
-from support.scripted_server import Answer, Request, Script, scripted
+from support.scripted_server import Answer, Request, Script, scripted, silent
 from support.scripted_store import KEY, SECRET, WEIGHTS, refusal, store_at
 from weightdock.errors import IntegrityError, StoreError
-from weightdock.store import Document, multipart, r2
+from weightdock.store import Document, connections, multipart, r2
 
 OK = Answer()
 
@@ -164,3 +165,19 @@ def test_a_document_is_written_only_over_what_was_read(tmp_path: Path) -> None:
 def test_a_document_that_vanished_since_it_was_read_is_a_change_like_any_other(tmp_path: Path) -> None:
     with scripted(refusal(404, "NoSuchKey")) as script:
         assert not store_at(script.url).write_document(KEY, b"{}", '"v1"')
+
+
+def test_a_slow_way_out_has_as_long_as_an_answer_has_and_not_as_connecting_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(r2, "SINGLE_PUT_BYTES", 20_000_000)
+    size = 20_000_000  # more than the buffers between here and there hold
+    file = verified(tmp_path / "alpha", weights=bytes(size))
+    with silent() as far, ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(store_at(far.url).put_file, file, KEY, lambda _: None)
+        far.wait()
+        with pytest.raises(TimeoutError):
+            sent.result(timeout=0.6)
+        far.read(size)
+        assert sent.result(timeout=10)

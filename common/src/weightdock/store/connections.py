@@ -15,6 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 from urllib3 import exceptions
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util import make_headers, parse_url
 
 from weightdock.store.refusals import BrokenOff, StoreFault, Unreached, Way
@@ -42,9 +43,15 @@ def connections(credentials: Credentials) -> urllib3.PoolManager:
         given["ssl_context"] = ssl.create_default_context(cafile=credentials.ca_bundle or authorities())
     proxy = None if proxy_bypass(endpoint.netloc) else getproxies().get(endpoint.scheme)
     if proxy is None:
-        return urllib3.PoolManager(**given)
-    user = parse_url(proxy).auth
-    return urllib3.ProxyManager(proxy, proxy_headers=make_headers(proxy_basic_auth=user) if user else None, **given)
+        made = urllib3.PoolManager(**given)
+    else:
+        user = parse_url(proxy).auth
+        theirs = make_headers(proxy_basic_auth=user) if user else None
+        made = urllib3.ProxyManager(proxy, proxy_headers=theirs, **given)
+    made.connection_from_url(credentials.endpoint_url).ConnectionCls = (
+        _SecureConnection if endpoint.scheme == "https" else _Connection
+    )
+    return made
 
 
 def authorities() -> str | None:
@@ -53,6 +60,22 @@ def authorities() -> str | None:
     if system.cafile or (system.capath and any(Path(system.capath).iterdir())):
         return None
     return str(files("botocore") / "cacert.pem")
+
+
+class _Connection(HTTPConnection):
+    """Gives a piece of a body as long as one of an answer: to urllib3, sending the first one belongs to connecting."""
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock.settimeout(READ_SECONDS)
+
+
+class _SecureConnection(HTTPSConnection):
+    """The same."""
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock.settimeout(READ_SECONDS)
 
 
 def fault(error: exceptions.HTTPError) -> StoreFault:
