@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.memory_store import MemoryStore
-from support.samples import PREFIX, TOY, UPLOADED, content, digest, entry, spec, tree, verified
+from support.pages import COMPLETE, MISSING, NOW
+from support.samples import PREFIX, TOY, content, digest, entry, spec, tree, verified
 from weightdock.artifact import Framework, ModelId
 from weightdock.cache import Cache
 from weightdock.catalogue import ModelSpec
@@ -21,9 +22,8 @@ from weightdock.catalogue.lock import Locked
 from weightdock.errors import StoreError
 from weightdock.store import manifest
 from weightdock.store.manifest import manifest_key
-from weightdock.upkeep.status import ModelStatus, age, survey, table, to_json
+from weightdock.upkeep.status import age, survey, table, to_json
 
-NOW = datetime.fromisoformat(UPLOADED) + timedelta(days=3, hours=4)
 NAMES = ("alpha", "beta", "gamma", "delta")
 ALPHA, BETA, GAMMA, DELTA = map(spec, NAMES)
 LOCKED = replace(
@@ -31,36 +31,8 @@ LOCKED = replace(
     locked=Locked(ALPHA.model, "", "https://origin.example/alpha", "r1", 20, digest(content("alpha")), "MIT", {}),
 )
 
-EVERYWHERE = ModelStatus(
-    model="toy/alpha",
-    task="classify",
-    description="the toy alpha",
-    locked=True,
-    in_manifest=True,
-    in_store=True,
-    in_cache=True,
-    differs="",
-    size_bytes=20,
-    sha256=digest(content("alpha")).hex,
-    licence="MIT",
-    ruling="allowed",
-    uploaded=UPLOADED,
-)
-NOWHERE = ModelStatus(
-    model="toy/delta",
-    task="classify",
-    description="the toy delta",
-    locked=False,
-    in_manifest=False,
-    in_store=False,
-    in_cache=False,
-    differs="",
-    size_bytes=None,
-    sha256="",
-    licence="",
-    ruling="",
-    uploaded="",
-)
+EVERYWHERE = replace(COMPLETE, size_bytes=20)
+NOWHERE = replace(MISSING, model="toy/delta", task="classify", description="the toy delta", locked=False, ruling="")
 LOST = replace(
     EVERYWHERE,
     model="toy/beta",
