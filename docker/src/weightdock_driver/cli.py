@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from weightdock import catalogue, report
 from weightdock.errors import ConfigurationError, EngineError, ExitCode, WeightdockError
 from weightdock.report import RunReport
 from weightdock_driver import __version__, env_files, host, images, jobs, options
-from weightdock_driver.jobs import Job
+from weightdock_driver.jobs import Job, Request
 from weightdock_driver.options import PROGRAM, tell
 from weightdock_driver.signals import Stopped
 from weightdock_driver.swarm_cli import swarm
@@ -49,14 +50,10 @@ def cli(context: click.Context, log_level: str, files: tuple[Path, ...]) -> None
 @cli.command(
     epilog=options.examples("upload --dry-run", "upload --framework timm", "upload --model 'yolo11*' --json"),
 )
-@options.framework
-@options.model
+@options.requested(jobs.CACHE_VOLUME)
 @click.option("--dry-run", is_flag=True, help="Show what would be uploaded, and stop.")
 @click.option("--check", is_flag=True, help="With --dry-run: exit 1 when there is something to do.")
 @click.option("--force", is_flag=True, help="Replace the one model that --model names, if it is still what was seen.")
-@options.cache(jobs.CACHE_VOLUME)
-@options.network
-@options.tag
 @options.parallel
 @options.timeout
 @options.keep
@@ -66,14 +63,10 @@ def cli(context: click.Context, log_level: str, files: tuple[Path, ...]) -> None
 @click.pass_obj
 def upload(
     files: Sequence[Path],
-    frameworks: Sequence[str],
-    models: Sequence[str],
+    request: Request,
     dry_run: bool,
     check: bool,
     force: bool,
-    cache: str,
-    network: str | None,
-    tag: str,
     parallel: int | None,
     timeout: float | None,
     keep: bool,
@@ -84,7 +77,6 @@ def upload(
     """Put every registered model that is missing into the store: a container per framework, side by side."""
     given = env_files.load(files)
     flags = [flag for flag, wanted in (("--dry-run", dry_run), ("--force", force)) if wanted]
-    request = options.request(frameworks, models, cache, network, tag)
     work = jobs.upload(request, given, jobs.new_run(keep), flags)
     tell(jobs.announcement(work, given, "plan (nothing will be changed)" if dry_run else "upload"), quiet)
     merged = _run(work, quiet, timeout, parallel)
@@ -97,11 +89,7 @@ def upload(
         "bootstrap", "bootstrap --cache /workspace/data/.cache/models", "bootstrap --model timm/convnext_tiny"
     )
 )
-@options.framework
-@options.model
-@options.cache(None, "WEIGHTDOCK_CACHE, else /workspace/data/.cache/models, of this machine")
-@options.network
-@options.tag
+@options.requested("", "WEIGHTDOCK_CACHE, else /workspace/data/.cache/models, of this machine")
 @options.timeout
 @options.keep
 @options.as_json
@@ -110,11 +98,7 @@ def upload(
 @click.pass_obj
 def bootstrap(
     files: Sequence[Path],
-    frameworks: Sequence[str],
-    models: Sequence[str],
-    cache: str | None,
-    network: str | None,
-    tag: str,
+    request: Request,
     timeout: float | None,
     keep: bool,
     as_json: bool,
@@ -123,9 +107,9 @@ def bootstrap(
 ) -> int:
     """Fill this node's cache from the store, each file checked while it streams."""
     given = env_files.load(files)
-    kept = cache or str(given.settings.cache.absolute())
-    work = jobs.bootstrap(options.request(frameworks, models, kept, network, tag), given, jobs.new_run(keep))
-    if cache is None:
+    kept = request.cache or str(given.settings.cache.absolute())
+    work = jobs.bootstrap(replace(request, cache=kept), given, jobs.new_run(keep))
+    if not request.cache:
         host.have_folder(given.settings.cache)
     tell(jobs.announcement(work, given, "bootstrap") + f"\n  gpus      {host.gpus()}", quiet)
     merged = _run(work, quiet, timeout)
@@ -134,7 +118,7 @@ def bootstrap(
 
 @cli.command("images", epilog=options.examples("images", "images --sizes"))
 @click.option("--sizes", is_flag=True, help="Each image's size beside its limit; exit 1 when one is larger.")
-@options.tag
+@options.build
 def list_images(sizes: bool, tag: str) -> int:
     """List the images that the driver runs."""
     ours = images.registry(catalogue.frameworks())

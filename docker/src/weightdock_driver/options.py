@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 
 import click
@@ -32,14 +33,14 @@ class Seconds(click.ParamType[float]):
         return seconds
 
 
-framework = click.option(
+_framework = click.option(
     "--framework", "frameworks", multiple=True, metavar="NAME", help="Only this framework; may be given again."
 )
-model = click.option(
+_model = click.option(
     "--model", "models", multiple=True, metavar="NAME", help="Only this model; a glob such as 'yolo11*' names several."
 )
-network = click.option("--network", metavar="NAME", help="The containers' network: host, or a compose network's name.")
-tag = click.option("--tag", default=images.LATEST, show_default=True, help="Which build of the images.")
+_network = click.option("--network", metavar="NAME", help="The containers' network: host, or a compose network's name.")
+build = click.option("--tag", default=images.LATEST, show_default=True, help="Which build of the images.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Write the report as one JSON line on stdout.")
 save = click.option(
     "--save",
@@ -57,25 +58,32 @@ parallel = click.option(
 )
 
 
-def cache(default: str | None, shown: str | bool = True) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Where files are kept."""
-    return click.option(
+def requested(cache: str, shown: str | bool = True) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Which models, where files are kept, on which network, by which images: the command's ``request``."""
+    kept = click.option(
         "--cache",
-        default=default,
+        default=cache,
         show_default=shown,
         metavar="VOLUME_OR_DIR",
         help="Where files are kept: a volume's name, or a folder of the engine's host by its full path.",
     )
 
+    def decorated(command: Callable[..., int]) -> Callable[..., int]:
+        @wraps(command)
+        def asked(
+            frameworks: Sequence[str], models: Sequence[str], cache: str, network: str | None, tag: str, **more: object
+        ) -> int:
+            names = tuple(map(Framework, dict.fromkeys(frameworks)))
+            return command(request=Request(names, tuple(models), cache, network, tag), **more)
+
+        return _framework(_model(kept(_network(build(asked)))))
+
+    return decorated
+
 
 def examples(*lines: str) -> str:
     """The end of a command's help."""
     return "\b\nExamples:\n" + "\n".join(f"  {PROGRAM} {line}" for line in lines)
-
-
-def request(frameworks: Sequence[str], models: Sequence[str], cache: str, network: str | None, tag: str) -> Request:
-    """What the options ask for."""
-    return Request(tuple(map(Framework, dict.fromkeys(frameworks))), tuple(models), cache, network, tag)
 
 
 def tell(text: str, quiet: bool = False) -> None:

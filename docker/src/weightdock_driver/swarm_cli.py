@@ -10,6 +10,7 @@ import click
 
 from weightdock import report
 from weightdock_driver import env_files, jobs, options
+from weightdock_driver.jobs import Request
 from weightdock_driver.options import tell
 
 
@@ -20,11 +21,7 @@ def swarm() -> None:
 
 @swarm.command(epilog=options.examples("swarm upload --tasks 3", "swarm upload --framework timm --tasks 2"))
 @click.option("--tasks", type=click.IntRange(1, 1000), default=3, show_default=True, help="Shares of each framework.")
-@options.framework
-@options.model
-@options.cache(jobs.CACHE_VOLUME)
-@options.network
-@options.tag
+@options.requested(jobs.CACHE_VOLUME)
 @options.timeout
 @options.as_json
 @options.quiet
@@ -32,11 +29,7 @@ def swarm() -> None:
 def upload(
     files: Sequence[Path],
     tasks: int,
-    frameworks: Sequence[str],
-    models: Sequence[str],
-    cache: str,
-    network: str | None,
-    tag: str,
+    request: Request,
     timeout: float | None,
     as_json: bool,
     quiet: bool,
@@ -47,7 +40,6 @@ def upload(
     begins again on another node.
     """
     given, run = env_files.load(files), jobs.new_run()
-    request = options.request(frameworks, models, cache, network, tag)
     planning = jobs.upload(request, given, run, ["--dry-run"])
     tell(jobs.announcement(planning, given, f"upload by the Swarm, in {tasks} tasks a framework"), quiet)
     from weightdock_driver import fleet_run  # as in cli: not before the request is known to be good
@@ -87,11 +79,7 @@ def upload(
     metavar="SECONDS",
     help="Each node begins up to so much later, at random.",
 )
-@options.framework
-@options.model
-@options.cache("/workspace/data/.cache/models")
-@options.network
-@options.tag
+@options.requested("/workspace/data/.cache/models")
 @options.timeout
 @options.as_json
 @options.quiet
@@ -101,11 +89,7 @@ def bootstrap(
     constraints: Sequence[str],
     at_once: int,
     jitter: float,
-    frameworks: Sequence[str],
-    models: Sequence[str],
-    cache: str,
-    network: str | None,
-    tag: str,
+    request: Request,
     timeout: float | None,
     as_json: bool,
     quiet: bool,
@@ -116,7 +100,7 @@ def bootstrap(
     nodes that are filled cost nothing.
     """
     given, run = env_files.load(files), jobs.new_run()
-    (job,) = jobs.bootstrap(options.request(frameworks, models, cache, network, tag), given, run)
+    (job,) = jobs.bootstrap(request, given, run)
     tell(jobs.announcement([job], given, "bootstrap by the Swarm"), quiet)
     from weightdock_driver import fleet, fleet_run
 
