@@ -156,6 +156,10 @@ bench/upload: .venv/bench ## Measure an upload beside s5cmd, rclone and boto3
 bench/fill: .venv/bench ## Measure a node's cold fill beside s5cmd, rclone and boto3, and from far away
 	PYTHONPATH=tests .venv/bin/python bench/fill.py
 
+.PHONY: bench/fleet
+bench/fleet: images .venv/bench ## Measure the driver's start and its processor time, and three nodes beside one (root)
+	PYTHONPATH=tests .venv/bin/python bench/fleet.py
+
 .PHONY: clean
 clean: ## Remove everything that was made: containers, volumes, images, the environment
 	if docker info >/dev/null 2>&1; then $(LOCAL) down --volumes --rmi all --remove-orphans; fi

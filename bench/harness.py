@@ -22,10 +22,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from threading import Event, Thread
+from typing import TypeVar
 
 from results import Table
 
 _POLL_SECONDS = 0.02
+
+Measured = TypeVar("Measured")
+"""What one run of a contender gives: a Sample, or less."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,9 @@ def run(command: Sequence[str | Path], given: Mapping[str, str], folder: Path, o
     return Sample(wall, usage.ru_utime + usage.ru_stime, peak[0])
 
 
-def interleaved(rounds: int, contenders: Mapping[str, Callable[[], Sample]]) -> dict[str, list[Sample]]:
+def interleaved(rounds: int, contenders: Mapping[str, Callable[[], Measured]]) -> dict[str, list[Measured]]:
     """Every contender once a round, each time beginning with another, so that none always comes first."""
-    samples: dict[str, list[Sample]] = {name: [] for name in contenders}
+    samples: dict[str, list[Measured]] = {name: [] for name in contenders}
     names = list(contenders)
     for number in range(rounds):
         first = number % len(names)
@@ -85,12 +89,12 @@ def compared(samples: Mapping[str, Sequence[Sample]], verifies: Mapping[str, str
         (
             name,
             verifies[name],
-            _spread([one.wall_seconds for one in own], "{:.2f}"),
+            spread([one.wall_seconds for one in own], "{:.2f}"),
             f"{walls[name]:.2f}",
-            _spread([one.cpu_seconds for one in own], "{:.2f}"),
+            spread([one.cpu_seconds for one in own], "{:.2f}"),
             f"{cpus[name]:.2f}",
-            _spread([one.peak_bytes / 1e6 for one in own], "{:.0f}"),
-            _spread([one.requests for one in own if one.requests is not None], "{:.0f}"),
+            spread([one.peak_bytes / 1e6 for one in own], "{:.0f}"),
+            spread([one.requests for one in own if one.requests is not None], "{:.0f}"),
         )
         for name, own in samples.items()
     ]
@@ -98,7 +102,7 @@ def compared(samples: Mapping[str, Sequence[Sample]], verifies: Mapping[str, str
     return Table(head, rows)
 
 
-def _spread(values: Sequence[float], form: str) -> str:
+def spread(values: Sequence[float], form: str) -> str:
     """``1.20 / 1.31 / 1.90``: minimum, median and maximum; one value where they are the same."""
     shown = [form.format(value) for value in (min(values), median(values), max(values))] if values else ["–"]
     return " / ".join(shown) if len(set(shown)) > 1 else shown[0]

@@ -12,14 +12,11 @@ from typing import Any
 import pytest
 
 from support.command import environment
-from support.samples import PREFIX, UPLOADED, VERDICT, digest, provenance
+from support.mirrored import mirrored
 from support.servers import Server
 from support.stand_ins import docker
 from weightdock.artifact import ModelId
-from weightdock.store import manifest
-from weightdock.store.manifest import Entry
 from weightdock.store.r2 import R2Store
-from weightdock.verify import VerifiedFile
 
 pytestmark = pytest.mark.engine
 
@@ -65,12 +62,7 @@ class Machine:
 @pytest.fixture
 def machine(rclone: Server, tmp_path: Path) -> Machine:
     bucket = rclone.new_bucket()
-    store = R2Store(rclone.settings(bucket))
-    path = tmp_path / "weights"
-    path.write_bytes(WEIGHTS)
-    entry = Entry(MODEL, "pth", len(WEIGHTS), digest(WEIGHTS), provenance(), UPLOADED, VERDICT)
-    store.put_file(VerifiedFile(MODEL, path, len(WEIGHTS), digest(WEIGHTS)), entry.key(PREFIX), lambda _: None)
-    manifest.publish(store, PREFIX, MODEL.framework, {MODEL.name: entry})
+    mirrored(R2Store(rclone.settings(bucket)), MODEL, WEIGHTS, tmp_path)
     tmp_path.chmod(0o755)
     for parent in tmp_path.parents[:2]:
         parent.chmod(0o755)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,22 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from support.driver_fakes import SECRET, connection_error, model, reported, result
-from weightdock.errors import OriginError
-from weightdock.events import Event, Stage, State
+from support.driver_fakes import SECRET, connection_error
+from support.plays import build, store_file
 from weightdock_driver.engine import Engine
 
 pytestmark = pytest.mark.engine
 
 FRAMEWORKS = {"timm": "timm/convnext_tiny", "ultralytics": "ultralytics/yolo11n"}
-PLAY = Path(__file__).parents[1] / "support" / "play.py"
-DOCKERFILE = """\
-FROM weightdock/base:bookworm
-COPY play.py lines.ndjson /
-ARG PLAY
-ENV PLAY=$PLAY
-ENTRYPOINT ["python3", "/play.py"]
-"""
 
 
 def docker(*arguments: str) -> str:
@@ -54,21 +44,11 @@ class Bench:
         """Make the images of these frameworks play so; gives their tag."""
         tag = f"drivertest-{self.id}-{'-'.join(plays.values())}"
         for framework, play in plays.items():
-            context = self.folder / f"{framework}-{play}"
-            context.mkdir(exist_ok=True)
-            shutil.copy(PLAY, context)
-            (context / "Dockerfile").write_text(DOCKERFILE)
-            (context / "lines.ndjson").write_text(lines(FRAMEWORKS[framework], play))
-            image = f"weightdock/{framework}-uploader:{tag}"
-            docker("build", "--quiet", "--build-arg", f"PLAY={play}", "--tag", image, str(context))
+            build(self.folder, f"weightdock/{framework}-uploader:{tag}", play, FRAMEWORKS[framework])
         return tag
 
     def command(self, tag: str, *more: str) -> list[str]:
-        store = self.folder / "store.env"
-        store.write_text(
-            f"AWS_S3_ENDPOINT_URL=https://r2.example.com\nAWS_ACCESS_KEY_ID=id\nAWS_SECRET_ACCESS_KEY={SECRET}\n"
-        )
-        driver = [sys.executable, "-m", "weightdock_driver.cli", "--env-file", str(store), "upload"]
+        driver = [sys.executable, "-m", "weightdock_driver.cli", "--env-file", str(store_file(self.folder)), "upload"]
         # What the images of these tests report on: a model that a report lacks would be a failure.
         models = [] if "--model" in more else ["--model", "convnext_tiny", "--model", "yolo11n"]
         return [*driver, "--tag", tag, "--cache", self.volume, *models, *more]
@@ -99,15 +79,6 @@ class Ran:
     def end(self) -> tuple[int, str, str]:
         out, err = self.process.communicate(timeout=60)
         return self.process.returncode, out, err
-
-
-def lines(name: str, play: str) -> str:
-    started = Event(model(name), Stage.UPLOAD, State.STARTED, 0, 1_000_000).to_json() + "\n"
-    if play == "succeed":
-        return started + reported(result(name))
-    if play == "fail":
-        return started + reported(result(name, OriginError("the origin has no such file", cause="404", next="look")))
-    return started
 
 
 @pytest.fixture(scope="module")

@@ -16,22 +16,13 @@ from pathlib import Path
 import pytest
 
 from support.debian import unpacked
-from support.driver_fakes import model, reported, result
 from support.fleet import Host, bridge
 from support.local_ca import make_certificate
-from weightdock.events import Event, Stage, State
+from support.plays import build, store_file
 
 pytestmark = [pytest.mark.fleet, pytest.mark.engine]
 
-PLAY = Path(__file__).parents[1] / "support" / "play.py"
-DOCKERFILE = """\
-FROM weightdock/base:bookworm
-COPY play.py lines.ndjson /
-ENV PLAY={play}
-ENTRYPOINT ["python3", "/play.py"]
-"""
-STARTED = Event(model("timm/convnext_tiny"), Stage.UPLOAD, State.STARTED, 0, 1_000_000).to_json() + "\n"
-LINES = {"succeed": STARTED + reported(result("timm/convnext_tiny")), "wait": STARTED}
+PLAYS = ("succeed", "wait")
 
 
 @dataclass(frozen=True)
@@ -48,9 +39,7 @@ class Engines:
 
     def start(self, play: str, **environment: str) -> subprocess.Popen[str]:
         """The driver, told by these variables where the engine is."""
-        store = self.folder / "store.env"
-        store.write_text("AWS_S3_ENDPOINT_URL=https://r2.example.com\nAWS_ACCESS_KEY_ID=a\nAWS_SECRET_ACCESS_KEY=b\n")
-        command = [sys.executable, "-m", "weightdock_driver.cli", "--env-file", str(store), "upload"]
+        command = [sys.executable, "-m", "weightdock_driver.cli", "--env-file", str(store_file(self.folder)), "upload"]
         command += ["--tag", f"{self.tag}-{play}", "--model", "convnext_tiny", "--cache", f"cache-{self.tag}"]
         clean = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
         pipe = subprocess.PIPE
@@ -83,22 +72,12 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
         for host, veth in ((new, "wdfleet1"), (old, "wdfleet2")):
             stack.enter_context(host.connected(veth))
         processes = {host.name: stack.enter_context(host.running(more)) for host, more in ((new, tls), (old, ""))}
-        images = [_build(folder, f"weightdock/timm-uploader:{tag}-{play}", play) for play in LINES]
+        images = [build(folder, f"weightdock/timm-uploader:{tag}-{play}", play, "timm/convnext_tiny") for play in PLAYS]
         saved = subprocess.run(["docker", "save", *images], check=True, capture_output=True).stdout
         subprocess.run(["docker", "image", "rm", "--force", *images], check=True, capture_output=True)
         for host in (new, old):
             host.docker("load", "--quiet", input=saved)
         yield Engines(new, old, certificates, folder, tag, stack, processes)
-
-
-def _build(folder: Path, image: str, play: str) -> str:
-    context = folder / play
-    context.mkdir()
-    shutil.copy(PLAY, context)
-    (context / "Dockerfile").write_text(DOCKERFILE.format(play=play))
-    (context / "lines.ndjson").write_text(LINES[play])
-    subprocess.run(["docker", "build", "--quiet", "--tag", image, str(context)], check=True, capture_output=True)
-    return image
 
 
 def left(host: Host) -> str:
@@ -116,8 +95,7 @@ def test_debian_12s_engine_20_10_does_it_too(engines: Engines) -> None:
 def test_debian_12s_engine_20_10_has_swarm_jobs_too(engines: Engines) -> None:
     engines.old.docker("swarm", "init", "--advertise-addr", engines.old.address)
     try:
-        store = engines.folder / "swarm.env"
-        store.write_text("AWS_S3_ENDPOINT_URL=https://r2.example.com\nAWS_ACCESS_KEY_ID=a\nAWS_SECRET_ACCESS_KEY=b\n")
+        store = store_file(engines.folder)
         node = f"weightdock/node:{engines.tag}"
         engines.old.docker("tag", f"weightdock/timm-uploader:{engines.tag}-succeed", node)
         command = [sys.executable, "-m", "weightdock_driver.cli", "--env-file", str(store), "swarm", "bootstrap"]

@@ -15,6 +15,7 @@ from weightdock.catalogue import ModelSpec
 from weightdock.errors import EngineError, WeightdockError
 from weightdock.events import Event
 from weightdock.report import ModelResult, Outcome, RunReport
+from weightdock_driver.cache_rights import Users
 from weightdock_driver.engine import Engine
 from weightdock_driver.jobs import Job
 from weightdock_driver.run_spec import Role, Run, RunSpec
@@ -91,6 +92,8 @@ class FakeEngine:
     sizes: dict[str, int] = field(default_factory=dict)
     refuses_removal: bool = False
     abandoned: tuple[str, ...] = ()
+    users: Users = field(default_factory=Users)
+    has_limits: bool = True
     record: list[str] = field(default_factory=list)
     specs: list[RunSpec] = field(default_factory=list)
 

@@ -24,12 +24,13 @@ _READY_SECONDS = 30
 
 @dataclass(frozen=True)
 class Host:
-    """A host of the fleet. ``socket`` is what DOCKER_HOST names."""
+    """A host of the fleet. ``socket`` is what DOCKER_HOST names; ``mounts`` are files in the place of others."""
 
     name: str
     address: str
     folder: Path
     dockerd: str = "dockerd"
+    mounts: Sequence[tuple[Path, str]] = ()
 
     @property
     def srv(self) -> Path:
@@ -73,9 +74,8 @@ class Host:
         # `ip netns exec` would hide the control groups, hence nsenter.
         command = ["nsenter", f"--net=/run/netns/{self.name}", "unshare", "--pid", "--fork", "--kill-child"]
         command += ["--mount", "--mount-proc", "--uts", "sh", "-c"]
-        command += [
-            f"hostname {self.name} && mount --bind {self.srv} /srv && {dockerd} --host {socket} {' '.join(options)}"
-        ]
+        mounts = " && ".join(f"mount --bind {own} {there}" for own, there in ((self.srv, "/srv"), *self.mounts))
+        command += [f"hostname {self.name} && {mounts} && {dockerd} --host {socket} {' '.join(options)}"]
         # No registry: whatever an engine would pull, it is to miss at once, not after a minute.
         environment = {**os.environ, "HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
         with (here / "dockerd.log").open("ab") as log:
@@ -101,7 +101,8 @@ class Host:
 
     def _forget_control_groups(self) -> None:
         """Killed containers leave theirs, empty."""
-        for containers in (self.folder / "data" / "containers").glob("*"):
+        data = self.folder / "data"
+        for containers in (*data.glob("containers/*"), *data.glob("*.*/containers/*")):  # the second: userns-remap
             for group in Path("/sys/fs/cgroup").glob(f"*/docker/{containers.name}"):
                 with suppress(OSError):
                     group.rmdir()

@@ -7,8 +7,11 @@ import time
 from pathlib import Path
 
 play = os.environ["PLAY"]
-sys.stdout.write(Path("/lines.ndjson").read_text(encoding="utf-8"))  # what the real one would print with --events
-sys.stdout.flush()
+for line in Path("/lines.ndjson").read_text(encoding="utf-8").splitlines(keepends=True):
+    sys.stdout.write(line)  # what the real one would print with --events
+    sys.stdout.flush()
+    if play == "work":
+        time.sleep(0.2)
 if play == "crash":
     sys.exit("Illegal instruction, or so")
 if play == "refuse":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,13 @@ from weightdock.store import r2 as whole_files
 @pytest.fixture(scope="session")
 def behind_r2() -> Iterator[Server]:
     """moto that leaves the size of parts to the double."""
+    with moto_of_any_parts() as server:
+        yield server
+
+
+@contextmanager
+def moto_of_any_parts() -> Iterator[Server]:
+    """The same for who is no test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("S3_UPLOAD_PART_MIN_SIZE", "1")
         command: list[str | Path] = [servers._TOOLS / "moto_server", "-H", "127.0.0.1", "-p", "0"]

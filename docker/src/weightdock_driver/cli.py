@@ -138,17 +138,21 @@ cli.add_command(swarm)
 
 def _run(work: Sequence[Job], quiet: bool, timeout: float | None, parallel: int | None = None) -> RunReport:
     # Imported once the request is known to be good: the SDK and rich take a third of a second.
-    from weightdock_driver import display, run, verdict
+    from weightdock_driver import cache_rights, display, run, verdict
     from weightdock_driver.engine import Engine
 
     with Engine() as engine:
         for name in engine.remove_abandoned():
             tell(f"removed {name}: its driver was killed", quiet)
+        if not engine.has_limits:
+            tell("warning: this engine drops the containers' limits of memory and processes: see docker info", quiet)
         ended = run.run(engine, work, display.for_stderr(sys.stderr, quiet=quiet), run.Limits(parallel, timeout))
+        users = engine.users
     for job, end in zip(work, ended, strict=True):
         tell(verdict.last_words(job, end))
         tell(f"kept {job.spec.name}: docker logs {job.spec.name}" if job.spec.run.keep else "")
-    return report.merge(verdict.report_of(job, end) for job, end in zip(work, ended, strict=True))
+    ends = zip(work, ended, strict=True)
+    return report.merge(cache_rights.explained(verdict.report_of(job, end), job.spec, users) for job, end in ends)
 
 
 def _show(merged: RunReport, as_json: bool, table: str, save: Path | None) -> int:

@@ -142,7 +142,9 @@ class Bars:
         self._live.stop()
 
     def event(self, event: Event) -> None:
-        """Remember it for the next picture."""
+        """Remember it for the next picture; the first one, which is waited for, makes that due."""
+        if not self._board.rows:
+            self._drawn = float("-inf")
         self._board.hear(event)
 
     def tick(self, running: Sequence[str]) -> None:

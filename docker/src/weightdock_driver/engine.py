@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import PurePosixPath
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
 
 import docker
 from docker.constants import DEFAULT_DOCKER_API_VERSION
@@ -18,10 +16,12 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container as SdkContainer
 from docker.utils import kwargs_from_env
 
-from weightdock.errors import ConfigurationError, EngineError
+from weightdock.errors import EngineError
 from weightdock_driver import leftovers
+from weightdock_driver.cache_rights import Users
 from weightdock_driver.engine_errors import refused, unreachable
-from weightdock_driver.run_spec import DRIVER_LABEL, KEEP_LABEL, Mount, RunSpec, sdk_arguments
+from weightdock_driver.mounts import check_mount
+from weightdock_driver.run_spec import DRIVER_LABEL, KEEP_LABEL, RunSpec, sdk_arguments
 from weightdock_driver.verdict import Exit
 
 _log = logging.getLogger("weightdock_driver")
@@ -92,6 +92,21 @@ class Engine:
             found = self._client.images.get(reference)
         with_host = (one for one in found.attrs.get("RepoDigests") or [] if _has_host(one))
         return next(with_host, str(found.id))
+
+    @property
+    def users(self) -> Users:
+        """Who the containers' users are on the engine's host."""
+        return Users.of(self._information.get("SecurityOptions") or [], self._information["DockerRootDir"])
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether it holds containers to their limits: where there are no control groups they are dropped."""
+        return bool(self._information["MemoryLimit"])
+
+    @cached_property
+    def _information(self) -> dict[str, Any]:
+        with _told("look at the engine"):
+            return dict(self._client.info())
 
     @property
     def swarm(self) -> Swarm:
@@ -198,38 +213,10 @@ class Container:
             _log.debug("%s took no SIGTERM: %s", self.name, error)
 
 
-def check_mount(mount: Mount, engine: str) -> None:
-    """Refuse a folder that cannot be meant: another machine's engine (``engine`` is its address) has its own files."""
-    if not mount.is_folder or not _is_elsewhere(engine):
-        return
-    if mount.of_this_machine:
-        raise ConfigurationError(
-            f"{mount.source} cannot be given to the containers",
-            cause=f"it is a file of this machine, and the engine is another's: {engine}",
-            next="unset SSL_CERT_FILE, REQUESTS_CA_BUNDLE and AWS_CA_BUNDLE, or run this command there",
-        )
-    if not PurePosixPath(mount.source).is_absolute():
-        raise ConfigurationError(
-            f"{mount.source} cannot be the cache's folder",
-            cause=f"it is a Windows path, and the engine is another machine's: {engine}",
-            next="give the folder's path on that machine, or a volume's name",
-        )
-
-
 def _has_host(reference: str) -> bool:
     """``registry:5000/weightdock/node@sha256:…`` has one; without, a name is Docker Hub's."""
     first, slash, _ = reference.partition("/")
     return bool(slash) and (first == "localhost" or "." in first or ":" in first)
-
-
-def _is_elsewhere(engine: str) -> bool:
-    parts = urlsplit(engine)
-    if parts.scheme == "ssh":
-        return True
-    try:
-        return parts.scheme in ("tcp", "http", "https") and not ipaddress.ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return parts.hostname != "localhost"
 
 
 def _connected() -> docker.DockerClient:

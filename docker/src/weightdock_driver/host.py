@@ -21,13 +21,18 @@ def have_folder(folder: Path) -> None:
     """Have the cache's folder; as root also so that the container may write there. Raises ConfigurationError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if os.geteuid() == 0 and folder.stat().st_gid != CONTAINER_GROUP:
+        if _is_root() and folder.stat().st_gid != CONTAINER_GROUP:
             os.chown(folder, -1, CONTAINER_GROUP)
             folder.chmod(0o2775)
     except OSError as error:
         raise ConfigurationError(
             f"the cache {folder} cannot be made", cause=str(error), next="WEIGHTDOCK_CACHE=<a folder>, or --cache"
         ) from error
+
+
+def _is_root() -> bool:
+    """Windows has no such user, and no group to give a folder to."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def gpus() -> str:

@@ -51,6 +51,13 @@ def test_a_report_that_cannot_be_kept_was_shown_all_the_same(fake: FakeEngine, c
     assert "error: taken/last.json cannot be written\n" in err
 
 
+@pytest.mark.parametrize(("has_limits", "count"), [(True, 0), (False, 1)])
+def test_an_engine_that_drops_limits_is_told_of(fake: FakeEngine, capsys: Output, has_limits: bool, count: int) -> None:
+    fake.has_limits = has_limits
+    assert cli.main(["upload"]) == 0
+    assert capsys.readouterr().err.count("warning: this engine drops the containers' limits") == count
+
+
 def test_options_reach_the_containers(fake: FakeEngine) -> None:
     wanted = ["--framework", "timm", "--framework", "timm", "--model", "convnext_*"]
     assert cli.main(["upload", *wanted, "--dry-run", "--network", "n", "--tag", "v2", "--cache", "other"]) == 0

@@ -119,6 +119,7 @@ def test_a_terminal_shows_a_line_per_model_with_bytes_rate_and_time_left() -> No
 def test_pictures_are_drawn_at_most_three_times_a_second() -> None:
     display, stream, clock = bars()
     with display:
+        display.event(event("timm/a", Stage.ACQUIRE, State.STARTED))
         display.tick(["weightdock-timm-01234567"])
         before = stream.getvalue()
         for _ in range(100):
@@ -129,6 +130,15 @@ def test_pictures_are_drawn_at_most_three_times_a_second() -> None:
         clock.now += 0.1
         display.tick(["weightdock-timm-01234567"])
         assert stream.getvalue() != before
+
+
+def test_the_first_model_is_shown_without_waiting_for_the_next_picture() -> None:
+    display, stream, _ = bars()
+    with display:
+        display.tick(["weightdock-timm-01234567"])
+        display.event(event("timm/a", Stage.UPLOAD, State.STARTED))
+        display.tick(["weightdock-timm-01234567"])
+        assert last_picture(stream)[0].startswith("timm/a  upload")
 
 
 def test_on_a_low_terminal_what_is_finished_makes_room_for_what_is_not() -> None:

@@ -14,7 +14,8 @@ from urllib3.exceptions import ProtocolError
 from support.driver_fakes import connection_error
 from weightdock.errors import ConfigurationError, EngineError
 from weightdock_driver import engine_errors
-from weightdock_driver.engine import Engine, check_mount
+from weightdock_driver.engine import Engine
+from weightdock_driver.mounts import check_mount
 from weightdock_driver.run_spec import Mount
 
 # The SDK leaves the socket open on which a connection failed.
