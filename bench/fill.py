@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import compileall
-import hashlib
-import random
 import shutil
 import sys
 import tempfile
@@ -21,21 +19,19 @@ from functools import partial
 from pathlib import Path
 
 from harness import Sample, compared, interleaved, ratios, run
+from peers import CASES, Command, Peers, counted, random_file
 from results import BENCHMARKS, Table, bars, machine, save
 from serving import serving
 from support.command import WEIGHTDOCK, environment
 from support.latency_proxy import LatencyProxy
 from support.samples import PREFIX, TOY, UPLOADED, VERDICT, provenance, spec
-from support.servers import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server
+from support.servers import Server
 from support.toy import with_third_framework
-from weightdock.artifact import Digest
 from weightdock.store import manifest, r2
 from weightdock.store.manifest import Entry
 from weightdock.store.r2 import R2Store
 from weightdock.verify import VerifiedFile
 
-_TOOLS = Path(sys.executable).parent
-_CASES = {"8 × 100 MB": (8, 100_000_000), "1 × 2 GB": (1, 2_000_000_000), "500 × 1 MB": (500, 1_000_000)}
 _ONE_WAY_SECONDS, _BYTES_PER_SECOND = 0.02, 30_000_000
 _CHECKS = {
     "weightdock": "sha256, synced",
@@ -61,13 +57,8 @@ def put(server: Server, bucket: str, folder: Path, count: int, size: int) -> lis
     vars(r2)["SINGLE_PUT_BYTES"] = size  # rclone, as a server, can stall in an upload of many parts
     store, entries = R2Store(server.settings(bucket)), {}
     for number in range(count):
-        name, path, digest = f"model{number}", folder / f"model{number}", hashlib.sha256()
-        with path.open("wb") as stream:
-            for start in range(0, size, 10_000_000):
-                piece = random.randbytes(min(10_000_000, size - start))
-                digest.update(piece)
-                stream.write(piece)
-        sha256 = Digest(digest.hexdigest())
+        name, path = f"model{number}", folder / f"model{number}"
+        sha256 = random_file(path, size)
         entry = Entry(spec(name).model, "bin", size, sha256, provenance(name), UPLOADED, VERDICT)
         store.put_file(VerifiedFile(entry.model, path, size, sha256), entry.key(PREFIX), lambda _: None)
         store.head(entry.key(PREFIX))  # the first time, rclone reads all of it for its ETag
@@ -86,32 +77,29 @@ def package(folder: Path, names: list[str]) -> Path:
 
 
 def contenders(
-    url: str, server: Server, bucket: str, names: list[str], home: Path, folder: Path, trust: Mapping[str, str]
+    url: str, bucket: str, names: list[str], home: Path, folder: Path, trust: Mapping[str, str]
 ) -> dict[str, Callable[[], Sample]]:
     """Each as a command that fills an empty folder from ``url``."""
     into, source = folder / "into", f"{bucket}/{PREFIX}/toy"
-    keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY, "AWS_REGION": "auto"}
-    given = environment(keys | dict(trust) | {"AWS_DEFAULT_REGION": "auto", "AWS_ENDPOINT_URL": url})
+    peers = Peers(url, trust)
+    given = peers.environment()
     ours = environment(
         Server("far", url).environment(bucket, WEIGHTDOCK_CACHE=str(into), PYTHONPATH=str(home)) | dict(trust)
     )
-    remote = f":s3,provider=Other,env_auth=true,endpoint='{url}',no_check_bucket=true:{source}"
-    certificates = ["--ca-cert", trust["AWS_CA_BUNDLE"]] if trust else []
     files = [f"{name}.bin" for name in names]
-    unverified = ["--no-verify-ssl"] if trust else []
-    s5cmd: list[str | Path] = [_TOOLS / "s5cmd", "--endpoint-url", url, *unverified, "cp", f"s3://{source}/*.bin"]
+    s5cmd = peers.s5cmd("cp", f"s3://{source}/*.bin", f"{into}/")
     originals = folder / "originals"
     limit = f"cp {originals}/* {into}/ & sha256sum {originals}/* & wait"  # on two cores: side by side
-    commands: dict[str, tuple[list[str | Path], Mapping[str, str]]] = {
+    commands: dict[str, tuple[Command, Mapping[str, str]]] = {
         "weightdock": ([WEIGHTDOCK, "fetch", "--framework", "toy", "--json"], ours),
-        "s5cmd": ([*s5cmd, f"{into}/"], given),
-        "s5cmd, then sync": (["sh", "-c", '"$@" && sync -f .', "-", *s5cmd, f"{into}/"], given),
-        "rclone": ([_TOOLS / "rclone", "copy", "--include", "*.bin", *certificates, remote, into], given),
+        "s5cmd": (s5cmd, given),
+        "s5cmd, then sync": (["sh", "-c", '"$@" && sync -f .', "-", *s5cmd], given),
+        "rclone": (peers.rclone("copy", "--include", "*.bin", peers.remote(source), into), given),
         "boto3": ([sys.executable, "-c", _BOTO3, bucket, f"{PREFIX}/toy/", into, *files], given),
         "cp and sha256sum": (["sh", "-c", limit], given),
     }
 
-    def emptied(command: list[str | Path], told: Mapping[str, str]) -> Sample:
+    def emptied(command: Command, told: Mapping[str, str]) -> Sample:
         shutil.rmtree(into, ignore_errors=True)
         into.mkdir()
         return run(command, told, folder)
@@ -122,7 +110,7 @@ def contenders(
 def warm(given: Mapping[str, str], folder: Path, rounds: int) -> dict[str, list[Sample]]:
     """What a start costs that finds everything in place."""
     script = "import weightdock\nfor n in range(8): weightdock.resolve(f'toy/model{n}')"
-    commands: dict[str, list[str | Path]] = {
+    commands: dict[str, Command] = {
         "python -c pass": [sys.executable, "-c", "pass"],
         "weightdock.resolve × 8": [sys.executable, "-c", script],
         "weightdock fetch": [WEIGHTDOCK, "fetch", "--framework", "toy", "--json"],
@@ -141,15 +129,18 @@ def main() -> None:
     head: tuple[str, ...] = ()
     walls: dict[str, dict[str, float]] = {}
     for scheme in ("http", "https"):
-        for case, (count, size) in _CASES.items():
+        for case, (count, size) in CASES.items():
             with tempfile.TemporaryDirectory() as temporary, serving(scheme, Path(temporary)) as (server, trust):
                 folder, bucket = Path(temporary), server.new_bucket()
                 names = put(server, bucket, folder / "originals", count, size)
                 home = package(folder / "package", names)
-                samples = interleaved(asked.rounds, contenders(server.url, server, bucket, names, home, folder, trust))
+                every = partial(contenders, bucket=bucket, names=names, home=home, folder=folder, trust=trust)
+                samples = interleaved(asked.rounds, every(server.url))
+                if scheme == "http":  # over https they are the same
+                    samples = counted(samples, server, every)
                 table = compared(samples, _CHECKS)
-                head = ("", *table.head[:-1])
-                rows += [(f"{case}, {scheme}", *row[:-1]) for row in table.rows]
+                head = ("", *table.head)
+                rows += [(f"{case}, {scheme}", *row) for row in table.rows]
                 walls[f"{case}, {scheme}"] = ratios(samples, "s5cmd", lambda one: one.wall_seconds)
                 found[f"{case}, {scheme}"] = {name: [asdict(one) for one in own] for name, own in samples.items()}
                 sys.stderr.write(table.markdown() + "\n")
@@ -163,17 +154,17 @@ def main() -> None:
                     for name, own in starts.items():
                         best = min(one.wall_seconds for one in own)
                         said = f"{1000 * best:.0f} ms, {1000 * (best - bare):.0f} over bare Python"
-                        rows.append(("warm start, 8 models", name, "receipts", said, "–", "–", "–", "–"))
+                        rows.append(("warm start, 8 models", name, "receipts", said, *["–"] * 5))
                 if scheme == "http" and count == 1:
                     with LatencyProxy(server.url, _ONE_WAY_SECONDS, _BYTES_PER_SECOND) as far:
-                        every = contenders(far.url, server, bucket, names, home, folder, trust)
+                        away = every(far.url)
                         for name in ("weightdock", "s5cmd", "rclone", "boto3"):
                             began = time.monotonic()
-                            every[name]()
+                            away[name]()
                             rate = size / (time.monotonic() - began)
                             found[f"far, {name}"] = rate
                             said = f"{rate / 1e6:.0f} MB/s, {rate / _BYTES_PER_SECOND:.1f} × one connection"
-                            rows.append((f"{case}, 20 ms away", name, _CHECKS[name], said, "–", "–", "–", "–"))
+                            rows.append((f"{case}, 20 ms away", name, _CHECKS[name], said, *["–"] * 5))
     table = Table(head, rows)
     sys.stdout.write(table.markdown() + "\n")
     if not asked.show:

@@ -20,8 +20,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGKILL
 from statistics import median
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 from typing import TypeVar
 
 from results import Table
@@ -49,20 +50,35 @@ class FailedError(RuntimeError):
     """A command that did not end well: its figures would mean nothing."""
 
 
-def run(command: Sequence[str | Path], given: Mapping[str, str], folder: Path, output: Path | None = None) -> Sample:
+class StalledError(FailedError):
+    """A command that did not end in its time, and was ended: perhaps its server's fault."""
+
+
+def run(
+    command: Sequence[str | Path],
+    given: Mapping[str, str],
+    folder: Path,
+    output: Path | None = None,
+    seconds: float = 600,
+) -> Sample:
     """Run it to its end; its stdout goes to ``output``. Raises FailedError with its last lines."""
     log = folder / "last.log"
     with log.open("wb") as errors, (output or Path(os.devnull)).open("wb") as out:
         began = time.monotonic()
         process = subprocess.Popen(command, env=dict(given), cwd=folder, stdout=out, stderr=errors)
-        peak, ended = [0], Event()
+        peak, ended, late = [0], Event(), Event()
         watcher = Thread(target=_watch, args=(process.pid, peak, ended))
+        clock = Timer(seconds, _end, args=(process.pid, late))
         watcher.start()
+        clock.start()
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.monotonic() - began
+        clock.cancel()
         ended.set()
         watcher.join()
         process.returncode = os.waitstatus_to_exitcode(status)  # reaped here, for the usage
+    if late.is_set():
+        raise StalledError(f"{str(command)[:500]} had not ended after {seconds:.0f} s")
     if process.returncode:
         raise FailedError(f"{command} ended with {process.returncode}:\n{log.read_text(errors='replace')[-2000:]}")
     return Sample(wall, usage.ru_utime + usage.ru_stime, peak[0])
@@ -114,6 +130,12 @@ def ratios(samples: Mapping[str, Sequence[Sample]], to: str, figure: Callable[[S
         name: median(figure(mine) / figure(theirs) for mine, theirs in zip(own, samples[to], strict=True))
         for name, own in samples.items()
     }
+
+
+def _end(pid: int, late: Event) -> None:
+    late.set()
+    with suppress(ProcessLookupError):  # it ended in this very moment
+        os.kill(pid, SIGKILL)
 
 
 def _watch(pid: int, peak: list[int], ended: Event) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,15 +11,14 @@ import pytest
 
 from support.announce import announce
 from support.measured import measure
+from support.mirrored import catalogue, fill
 from support.r2_bench import KEY, Bench, Place
 from support.r2_double import RemoteDouble
-from support.samples import PREFIX, TOY, content, entry, key_of
+from support.samples import TOY
 from support.servers import Server
 from support.uploader import Job
 from support.zero_store import zero_store
-from weightdock.catalogue.lock import Locked, render
-from weightdock.store import manifest, multipart
-from weightdock.store.r2 import R2Store
+from weightdock.store import multipart
 
 MIB = 1024 * 1024
 HUGE_BYTES = 5 * 1024 * MIB
@@ -31,38 +29,13 @@ TRIES = 5
 MOST_CPU_SECONDS = 0.6
 
 
-def _catalogue(package: Path, names: list[str]) -> None:
-    """One pattern, and a lock of what it stands for: as whoever mirrors all of a framework has it."""
-    home = package / "weightdock" / "catalogue" / TOY
-    pattern = '[models."model_*"]\ntask = "classify"\ndescription = "the toys"\n'
-    (home / "models.toml").write_text(f'extension = "bin"\n{pattern}', encoding="utf-8")
-    entries = [entry(name) for name in names]
-    locked = [
-        Locked(one.model, "", one.provenance.url, "r1", one.size_bytes, one.sha256, "MIT", {"toy": "1.0"})
-        for one in entries
-    ]
-    (home / "models.lock").write_text(render(locked), encoding="utf-8")
-
-
-def _fill(bench: Bench, names: list[str]) -> None:
-    """Objects and manifest as uploaders leave them, past the double, whose record is then the run's alone."""
-    client = bench.behind.client()
-    with ThreadPoolExecutor(8) as pool:
-        put = [
-            pool.submit(client.put_object, Bucket=bench.bucket, Key=key_of(name), Body=content(name)) for name in names
-        ]
-    assert all(one.result() for one in put)
-    store = R2Store(bench.behind.settings(bench.bucket))
-    manifest.publish(store, PREFIX, TOY, {name: entry(name) for name in names})
-
-
 @pytest.mark.parametrize("count", [8, 1826])
 def test_a_run_with_nothing_to_do_costs_three_requests_and_starts_no_loader(
     quick_r2: Bench, toy_package: Path, tmp_path: Path, count: int, pytestconfig: pytest.Config
 ) -> None:
     names = [f"model_{number}" for number in range(count)]
-    _catalogue(toy_package, names)
-    _fill(quick_r2, names)
+    catalogue(toy_package, names)
+    fill(quick_r2.behind, quick_r2.bucket, names)  # past the double, whose record is then the run's alone
     # Bytecode is kept, as it is in the images.
     given = quick_r2.environment(PYTHONPATH=str(toy_package), PYTHONDONTWRITEBYTECODE="")
     arguments = ("upload", "--framework", TOY, "--json")

@@ -30,7 +30,7 @@ def moto_of_any_parts() -> Iterator[Server]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("S3_UPLOAD_PART_MIN_SIZE", "1")
         command: list[str | Path] = [servers._TOOLS / "moto_server", "-H", "127.0.0.1", "-p", "0"]
-        with servers._running("moto", command) as server:
+        with servers.running("moto", command) as server:
             yield server
 
 

@@ -91,7 +91,17 @@ def _caches() -> Path:
 @pytest.fixture(scope="session")
 def moto() -> Iterator[Server]:
     """moto: conditional writes and multipart ETags; it asks for no signature."""
-    with _running("moto", [_TOOLS / "moto_server", "-H", "127.0.0.1", "-p", "0"]) as server:
+    with moto_server() as server:
+        yield server
+
+
+@contextmanager
+def moto_server(certificate: Certificate | None = None) -> Iterator[Server]:
+    """The same for who is no test; with a certificate over https."""
+    command: list[str | Path] = [_TOOLS / "moto_server", "-H", "127.0.0.1", "-p", "0"]
+    if certificate:
+        command += ["--ssl", "--ssl-cert", certificate.chain, "--ssl-key", certificate.key]
+    with running("moto", command) as server:
         yield server
 
 
@@ -119,12 +129,12 @@ def rclone_server(certificate: Certificate | None = None) -> Iterator[Server]:
         ]
         if certificate:
             command += ["--cert", certificate.chain, "--key", certificate.key]
-        with _running("rclone", command) as server:
+        with running("rclone", command) as server:
             yield server
 
 
 @contextmanager
-def _running(kind: str, command: list[str | Path]) -> Iterator[Server]:
+def running(kind: str, command: list[str | Path]) -> Iterator[Server]:
     """Start it on a free port of its own choice, wait until it says which, and end it whatever happens."""
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import FailedError, Sample, compared, interleaved, run
+from harness import FailedError, Sample, StalledError, compared, interleaved, run
 from results import Table
 
 
@@ -34,6 +34,11 @@ def test_what_the_harness_itself_had_is_not_the_commands(tmp_path: Path) -> None
 def test_a_command_that_fails_has_no_figures(tmp_path: Path) -> None:
     with pytest.raises(FailedError, match="no such bucket"):
         run(_python("raise SystemExit('no such bucket')"), os.environ, tmp_path)
+
+
+def test_a_command_that_stalls_is_ended_and_has_no_figures(tmp_path: Path) -> None:
+    with pytest.raises(StalledError, match=r"had not ended after"):
+        run(_python("import time; time.sleep(600)"), os.environ, tmp_path, seconds=0.5)
 
 
 def test_contenders_run_in_turn_and_each_round_begins_with_another() -> None:

@@ -1,9 +1,11 @@
-"""The examples under docs/: what can be known of them without a cloud, a Slurm, a systemd or a cluster."""
+"""The examples under docs/: what can be known of them without a cloud, a Slurm, a systemd or a cluster.
+
+What cloud-init and systemd themselves say of theirs is in tests/integration/test_docs_examples_checked.py.
+"""
 
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,20 +78,11 @@ def test_the_cloud_init_example_is_user_data_that_calls_the_script() -> None:
     _understood(last[last.index(SCRIPT) + 1 :])
 
 
-def test_the_systemd_unit_passes_systemd_s_own_check(tmp_path: Path) -> None:
-    if not shutil.which("systemd-analyze"):
-        subprocess.run(["apt-get", "-q", "-y", "--no-install-recommends", "install", "systemd"], check=True)
-    script = tmp_path / "bootstrap-node"
-    shutil.copy(ROOT / "docker" / "bootstrap-node", script)
+def test_the_systemd_unit_calls_the_script() -> None:
     text = (DOCS / "weightdock-node.service").read_text(encoding="utf-8")
-    command = next(line for line in text.splitlines() if line.startswith("ExecStart="))
+    (command,) = (line for line in text.splitlines() if line.startswith("ExecStart="))
     assert command.split()[0] == f"ExecStart={SCRIPT}"
     _understood(command.split()[1:])
-    (tmp_path / "docker.service").write_text("[Service]\nExecStart=/bin/true\n")
-    unit = tmp_path / "weightdock-node.service"
-    unit.write_text(text.replace(SCRIPT, str(script)))
-    ran = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
-    assert (ran.returncode, [line for line in ran.stderr.splitlines() if unit.name in line]) == (0, []), ran.stderr
 
 
 def _pods() -> list[dict[str, Any]]:
