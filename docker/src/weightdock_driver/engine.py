@@ -9,6 +9,9 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from weightdock_driver import late_paramiko  # noqa: F401  # before the SDK
+
+# isort: split
 import docker
 from docker.constants import DEFAULT_DOCKER_API_VERSION
 from docker.context import ContextAPI
