@@ -14,10 +14,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+import hub_download
 from harness import Sample, compared, interleaved, ratios, run
 from peers import CASES, Command, Peers, counted, random_file
 from results import BENCHMARKS, Table, bars, machine, save
@@ -40,6 +42,7 @@ _CHECKS = {
     "rclone": "nothing",
     "boto3": "nothing",
     "cp and sha256sum": "sha256",
+    hub_download.NAME: hub_download.CHECKS,
 }
 _BOTO3 = """\
 import sys, boto3
@@ -99,12 +102,15 @@ def contenders(
         "cp and sha256sum": (["sh", "-c", limit], given),
     }
 
-    def emptied(command: Command, told: Mapping[str, str]) -> Sample:
-        shutil.rmtree(into, ignore_errors=True)
-        into.mkdir()
-        return run(command, told, folder)
+    return {name: partial(emptied, command, told, folder) for name, (command, told) in commands.items()}
 
-    return {name: partial(emptied, command, told) for name, (command, told) in commands.items()}
+
+def emptied(command: Command, given: Mapping[str, str], folder: Path) -> Sample:
+    """One run into a folder with nothing in it."""
+    into = folder / "into"
+    shutil.rmtree(into, ignore_errors=True)
+    into.mkdir()
+    return run(command, given, folder)
 
 
 def warm(given: Mapping[str, str], folder: Path, rounds: int) -> dict[str, list[Sample]]:
@@ -135,7 +141,12 @@ def main() -> None:
                 names = put(server, bucket, folder / "originals", count, size)
                 home = package(folder / "package", names)
                 every = partial(contenders, bucket=bucket, names=names, home=home, folder=folder, trust=trust)
-                samples = interleaved(asked.rounds, every(server.url))
+                with ExitStack() as stack:
+                    here = every(server.url)
+                    if scheme == "http" and count == 8:  # another protocol, so another server, with the same files
+                        there = stack.enter_context(hub_download.hub(folder, folder / "originals", folder / "into"))
+                        here[hub_download.NAME] = partial(emptied, *there, folder)
+                    samples = interleaved(asked.rounds, here)
                 if scheme == "http":  # over https they are the same
                     samples = counted(samples, server, every)
                 table = compared(samples, _CHECKS)
