@@ -14,10 +14,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+import hub_download
+import limits
 from harness import Sample, compared, interleaved, ratios, run
 from peers import CASES, Command, Peers, counted, random_file
 from results import BENCHMARKS, Table, bars, machine, save
@@ -39,8 +42,13 @@ _CHECKS = {
     "s5cmd, then sync": "nothing, synced",
     "rclone": "nothing",
     "boto3": "nothing",
-    "cp and sha256sum": "sha256",
+    "limit: copy and sync": "nothing, synced",
+    "limit: sha256": "sha256",
+    "limit: both, side by side": "sha256, synced",
+    "limit: loopback, thrown away": "nothing",
+    hub_download.NAME: hub_download.CHECKS,
 }
+_LIMITS = dict(zip((name for name in _CHECKS if name.startswith("limit")), limits.MODES, strict=True))
 _BOTO3 = """\
 import sys, boto3
 from concurrent.futures import ThreadPoolExecutor
@@ -88,23 +96,24 @@ def contenders(
     )
     files = [f"{name}.bin" for name in names]
     s5cmd = peers.s5cmd("cp", f"s3://{source}/*.bin", f"{into}/")
-    originals = folder / "originals"
-    limit = f"cp {originals}/* {into}/ & sha256sum {originals}/* & wait"  # on two cores: side by side
     commands: dict[str, tuple[Command, Mapping[str, str]]] = {
         "weightdock": ([WEIGHTDOCK, "fetch", "--framework", "toy", "--json"], ours),
         "s5cmd": (s5cmd, given),
         "s5cmd, then sync": (["sh", "-c", '"$@" && sync -f .', "-", *s5cmd], given),
         "rclone": (peers.rclone("copy", "--include", "*.bin", peers.remote(source), into), given),
         "boto3": ([sys.executable, "-c", _BOTO3, bucket, f"{PREFIX}/toy/", into, *files], given),
-        "cp and sha256sum": (["sh", "-c", limit], given),
     }
+    for name, mode in _LIMITS.items():
+        commands[name] = ([sys.executable, limits.__file__, mode, folder / "originals", into], given)
+    return {name: partial(emptied, command, told, folder) for name, (command, told) in commands.items()}
 
-    def emptied(command: Command, told: Mapping[str, str]) -> Sample:
-        shutil.rmtree(into, ignore_errors=True)
-        into.mkdir()
-        return run(command, told, folder)
 
-    return {name: partial(emptied, command, told) for name, (command, told) in commands.items()}
+def emptied(command: Command, given: Mapping[str, str], folder: Path) -> Sample:
+    """One run into a folder with nothing in it."""
+    into = folder / "into"
+    shutil.rmtree(into, ignore_errors=True)
+    into.mkdir()
+    return run(command, given, folder)
 
 
 def warm(given: Mapping[str, str], folder: Path, rounds: int) -> dict[str, list[Sample]]:
@@ -135,13 +144,19 @@ def main() -> None:
                 names = put(server, bucket, folder / "originals", count, size)
                 home = package(folder / "package", names)
                 every = partial(contenders, bucket=bucket, names=names, home=home, folder=folder, trust=trust)
-                samples = interleaved(asked.rounds, every(server.url))
+                with ExitStack() as stack:
+                    here = every(server.url)
+                    if scheme == "http" and count == 8:  # another protocol, so another server, with the same files
+                        there = stack.enter_context(hub_download.hub(folder, folder / "originals", folder / "into"))
+                        here[hub_download.NAME] = partial(emptied, *there, folder)
+                    samples = interleaved(asked.rounds, here)
                 if scheme == "http":  # over https they are the same
                     samples = counted(samples, server, every)
                 table = compared(samples, _CHECKS)
                 head = ("", *table.head)
                 rows += [(f"{case}, {scheme}", *row) for row in table.rows]
-                walls[f"{case}, {scheme}"] = ratios(samples, "s5cmd", lambda one: one.wall_seconds)
+                tools = {name: own for name, own in samples.items() if name not in _LIMITS}
+                walls[f"{case}, {scheme}"] = ratios(tools, "s5cmd", lambda one: one.wall_seconds)
                 found[f"{case}, {scheme}"] = {name: [asdict(one) for one in own] for name, own in samples.items()}
                 sys.stderr.write(table.markdown() + "\n")
                 if scheme == "http" and count == 8:

@@ -1,7 +1,7 @@
 """What no fill can beat on this machine, as commands beside the others: ``python limits.py copy|hash|both|loopback``.
 
-``python bench/limits.py MODE FOLDER INTO``: copy the files and sync them, hash them as weightdock does, both side by side,
-or send them through a bare socket of loopback to somebody who throws them away.
+``python bench/limits.py MODE FOLDER INTO``: copy the files and sync them, hash them as weightdock does, both side by
+side, or send them through a bare socket of loopback to somebody who throws them away.
 """
 
 from __future__ import annotations

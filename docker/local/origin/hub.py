@@ -51,6 +51,24 @@ def description(hub: Path, repository: str, revision: str) -> Answer:
     return answers.of_json(200, {"id": repository, "sha": _commit(files), "siblings": siblings})
 
 
+def tree(hub: Path, repository: str, revision: str) -> Answer:
+    """Answer with the list of files that `hf download REPOSITORY` goes by."""
+    files = shelf.items(hub / repository)
+    if refusal := _refusal(files, revision):
+        return refusal
+    entries = [
+        {
+            "type": "file",
+            "path": item.path.name,
+            "size": item.size,
+            "oid": hashlib.sha1(item.sha256.encode(), usedforsecurity=False).hexdigest(),
+            "lfs": {"oid": item.sha256, "size": item.size, "pointerSize": 135},
+        }
+        for item in files
+    ]
+    return answers.of_json(200, entries)
+
+
 def _refusal(files: Sequence[shelf.Item], revision: str) -> Answer | None:
     """Give the hub's refusal of an unknown repository or revision; None where both are known."""
     if not files:

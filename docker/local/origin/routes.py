@@ -5,6 +5,7 @@
                                                            host has its API
     /OWNER/REPO/resolve/REVISION/FILE                      a hub file
     /api/models/OWNER/REPO[/revision/REVISION]             the hub's description of a repository
+    /api/models/OWNER/REPO/tree/REVISION                   the hub's list of its files
     /healthz                                               200 while the server runs
 
 Unlike the real hosts, both answer with the file itself and not with a redirect to a storage host.
@@ -42,6 +43,8 @@ def answer(root: Path, path: str, base: str) -> Answer:
             return hub.description(root / "hf", f"{owner}/{repository}", "main")
         case ["api", "models", owner, repository, "revision", revision]:
             return hub.description(root / "hf", f"{owner}/{repository}", revision)
+        case ["api", "models", owner, repository, "tree", revision]:
+            return hub.tree(root / "hf", f"{owner}/{repository}", revision)
         case [owner, repository, "resolve", revision, *file] if file:
             return hub.file(root / "hf", f"{owner}/{repository}", revision, "/".join(file))
     return answers.of_text(404, "Not Found")
