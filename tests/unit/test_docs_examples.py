@@ -15,6 +15,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from weightdock.cli import cli
 from weightdock.cli.node import fetch
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +30,7 @@ def _documents(name: str) -> list[Any]:
 
 def _understood(arguments: list[str]) -> None:
     """Every option is one of ``weightdock fetch``: parsed as it is, and stopped by --help before it does anything."""
-    ended = CliRunner().invoke(fetch, [*arguments, "--help"])
+    ended = CliRunner().invoke(cli, ["fetch", *arguments, "--help"])
     assert ended.exit_code == 0, ended.output
     known = {name for option in fetch.params for name in option.opts}
     assert {word for word in arguments if word.startswith("--")} <= known
