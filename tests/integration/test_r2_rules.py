@@ -202,7 +202,6 @@ def test_rule_8_no_bucket_is_asked_for_made_or_listed(entries: list[Entry]) -> N
     assert {one.operation for one in entries} == {
         *WRITES,
         "GetObject",
-        "HeadObject",
         "ListObjects",
         "ListMultipartUploads",
     }
