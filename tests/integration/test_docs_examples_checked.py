@@ -69,6 +69,7 @@ def complaints(text: str, folder: Path) -> list[str]:
     return [line for line in ran.stderr.splitlines() if unit.name in line] + [""] * ran.returncode
 
 
+@pytest.mark.fleet  # it fetches systemd, which takes half a minute
 def test_systemd_s_own_check_has_nothing_to_say_of_the_unit(tmp_path: Path) -> None:
     script = tmp_path / "bootstrap-node"
     script.write_text("#!/bin/sh\n")
