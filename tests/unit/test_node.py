@@ -150,6 +150,18 @@ def test_a_corrupt_object_is_refused_and_the_cache_keeps_what_it_had(
     assert (node.weights(), files(node.root)) == (old, expected)
 
 
+def test_an_object_of_another_size_costs_no_byte_of_the_half_that_an_earlier_run_left(node: Node) -> None:
+    half = node.root / ".partial" / "toy-beta-1" / str(digest(content("beta")))
+    half.parent.mkdir(parents=True)
+    half.write_bytes(content("beta")[:7])
+    node.store.keep(key_of("beta"), b"the weights")
+    assert node.fill("beta").exit_code is ExitCode.INTEGRITY
+    assert half.read_bytes() == content("beta")[:7]
+    node.store.keep(key_of("beta"), content("beta"))
+    assert rows(node.fill("beta")) == [_fetched("beta")]
+    assert files(node.root) == _files("beta")
+
+
 def test_a_model_that_the_store_does_not_have_is_named_and_the_others_are_fetched(node: Node) -> None:
     report = node.fill("alpha", "delta", "gamma")
     assert rows(report) == [

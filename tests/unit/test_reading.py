@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
 from hypothesis import given
 from hypothesis import strategies as st
-from urllib3.connection import HTTPSConnection
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from support.samples import content
 from support.scripted_server import Answer, scripted
@@ -66,6 +67,23 @@ def test_where_the_system_vouches_for_nobody_botocore_s_list_does(
     assert "BEGIN CERTIFICATE" in Path(connections.authorities() or "").read_text(encoding="utf-8")
     (tmp_path / "one.pem").touch()
     assert connections.authorities() is None
+
+
+@pytest.mark.parametrize("endpoint", ["http://localstore", "https://store.example"])
+@pytest.mark.parametrize("proxy", [None, "http://proxy.example", "https://proxy.example"])
+def test_a_new_connection_sends_with_the_patience_of_reading_whatever_lies_between(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str, proxy: str | None
+) -> None:
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, proxy) if proxy else monkeypatch.delenv(name, raising=False)
+    pool = connections.connections(Credentials(endpoint, "an-id", "a-secret", None)).connection_from_url(endpoint)
+    kind = HTTPSConnection if pool.scheme == "https" else HTTPConnection
+    with socket.socket() as connected:
+        monkeypatch.setattr(kind, "connect", lambda self: setattr(self, "sock", connected))
+        connection = pool._new_conn()
+        connection.connect()
+        assert connected.gettimeout() == connections.READ_SECONDS
+    assert isinstance(connection, HTTPSConnection) == (pool.scheme == "https")
 
 
 def test_there_is_one_tls_context_for_all_connections() -> None:

@@ -48,9 +48,8 @@ def connections(credentials: Credentials) -> urllib3.PoolManager:
         user = parse_url(proxy).auth
         theirs = make_headers(proxy_basic_auth=user) if user else None
         made = urllib3.ProxyManager(proxy, proxy_headers=theirs, **given)
-    made.connection_from_url(credentials.endpoint_url).ConnectionCls = (
-        _SecureConnection if endpoint.scheme == "https" else _Connection
-    )
+    pool = made.connection_from_url(credentials.endpoint_url)
+    pool.ConnectionCls = _SecureConnection if pool.scheme == "https" else _Connection  # a proxy's may be the other one
     return made
 
 
