@@ -129,10 +129,24 @@ def test_secrets_come_from_a_file_or_by_name_and_never_as_an_argument(machine: M
     bare = replace(machine, given={})
     booted = bare.boot("--model", str(MODEL), WEIGHTDOCK_ENV_FILE=str(secrets))
     assert booted.code == 0, booted.err
-    missing = bare.boot("--model", "vit_base_patch16_224", WEIGHTDOCK_ENV_FILE="/nowhere")
-    assert missing.code == 2
-    assert "error: R2 credentials not configured" in missing.err
-    assert missing.summary["report"] is None
+    nowhere = bare.boot("--model", str(MODEL), WEIGHTDOCK_ENV_FILE="/nowhere")
+    assert (nowhere.code, nowhere.summary["error"]["what"]) == (2, "the credentials in /nowhere cannot be read")
+
+
+def test_what_ended_a_run_without_a_report_is_in_the_line_for_machines(machine: Machine) -> None:
+    empty = machine.folder / "empty.env"
+    empty.touch()
+    unset = machine.boot("--model", str(MODEL), WEIGHTDOCK_ENV_FILE=str(empty))
+    away = replace(machine, given=machine.given | {"AWS_S3_ENDPOINT_URL": "http://127.0.0.1:1"}).boot()
+    unstarted = machine.boot("--model", str(MODEL), WEIGHTDOCK_NETWORK="no-such-network")
+    said = [(one.code, one.summary["exit_code"], one.summary["report"]) for one in (unset, away, unstarted)]
+    assert said == [(2, 2, None), (5, 5, None), (6, 6, None)]
+    for one in (unset, away):
+        error = one.summary["error"]
+        assert f"error: {error['what']}\ncause: {error['cause']}\nnext: {error['next']}\n" in one.err
+    assert unset.summary["error"]["what"] == "R2 credentials not configured"
+    assert away.summary["error"]["what"].startswith("the store did not give ")
+    assert "no-such-network" in unstarted.summary["error"]["cause"]
 
 
 def test_the_gpus_are_counted_where_there_are_some(machine: Machine) -> None:
@@ -148,7 +162,7 @@ def test_an_image_that_is_not_here_is_loaded_from_a_file_or_named(machine: Machi
     tag = f"weightdock/node:{images.id}"
     missing = machine.boot("--model", str(MODEL), WEIGHTDOCK_IMAGE=tag)
     assert (missing.code, missing.summary["exit_code"]) == (6, 6)
-    assert f"error: no image {tag}" in missing.err
+    assert f"error: no image {tag}\ncause: it is not here, and nothing says where it is to come from\n" in missing.err
     images.new(tag)
     tar = machine.folder / "image.tar"
     docker("save", "--output", str(tar), tag)
