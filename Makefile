@@ -51,7 +51,7 @@ demo-down: ## End the demo's store and origin; what they hold stays
 ##@ Mirror weights (with credentials in the environment or .env)
 
 .PHONY: upload-all
-upload-all: $(DRIVER) ## Upload every registered model that is missing
+upload-all: $(DRIVER) ## Upload every registered model that is missing (ON=demo)
 	$(DRIVER) $(DEMO_SETTINGS) upload $(DEMO_NETWORK) --save $(LAST_RUN)
 
 upload/%: $(DRIVER) ## Upload one framework's: upload/ultralytics, upload/timm
@@ -79,7 +79,7 @@ lock/%:
 	$(if $(filter demo,$(ON)),cat .build/$*.lock,mv .build/$*.lock common/src/weightdock/catalogue/$*/models.lock)
 
 .PHONY: bootstrap
-bootstrap: $(DRIVER) ## Fill this machine's cache from the store
+bootstrap: $(DRIVER) ## Fill this machine's cache, WEIGHTDOCK_CACHE, from the store (ON=demo)
 	$(DRIVER) $(DEMO_SETTINGS) bootstrap $(DEMO_NETWORK) --save $(LAST_RUN)
 
 ##@ On a fleet (the engine is a Swarm's manager: docs/fleet.md)

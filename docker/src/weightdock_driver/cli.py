@@ -35,7 +35,8 @@ _log = logging.getLogger("weightdock_driver")
     "files",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Take the settings from this file, and none from the environment or .env; may be given again.",
+    help="Take the settings from this file; of the environment only WEIGHTDOCK_CACHE counts then, of .env nothing. "
+    "May be given again.",
 )
 @click.pass_context
 def cli(context: click.Context, log_level: str, files: tuple[Path, ...]) -> None:

@@ -28,12 +28,13 @@ class Given:
 def load(files: Sequence[Path]) -> Given:
     """What ``files`` say, a later one over an earlier; what the environment and ``.env`` say when there are none.
 
-    Files replace both entirely: a demo that took its endpoint from a file and its keys from the environment would
-    send something real somewhere else. Raises ConfigurationError.
+    Files replace both: a demo that took its endpoint from a file and its keys from the environment would send something
+    real somewhere else. Where this machine keeps its files is another matter: there the environment's word counts where
+    the files have none. Raises ConfigurationError.
     """
     if not files:
         return _given(settings.load(), settings.given())
-    given: dict[str, str] = {}
+    given = {name: value for name, value in settings.inherited_environment().items() if name == "WEIGHTDOCK_CACHE"}
     for path in files:
         given.update({name: value for name, value in env_file.read(path, given).items() if value})
     return _given(settings.load(given, dotenv=Path(os.devnull)), Variables(given, Path(os.devnull)))

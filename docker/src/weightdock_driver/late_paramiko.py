@@ -14,7 +14,7 @@ _NAME = "paramiko"
 
 
 class _Late(ModuleType):
-    """Stands for the library until something of it is asked for."""
+    """Stands for the library until something of it is asked for. importlib's LazyLoader does not outlast an import."""
 
     def __getattr__(self, attribute: str) -> Any:
         if sys.modules.get(_NAME) is self:

@@ -36,6 +36,16 @@ def test_named_files_take_neither_proxy_nor_bundle_from_the_environment(
     assert given(tmp_path).authorities is None
 
 
+def test_where_this_machine_keeps_files_is_the_environments_word_unless_the_files_have_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEIGHTDOCK_CACHE", "/srv/models")
+    monkeypatch.setenv("WEIGHTDOCK_BUCKET", "somebody-elses")
+    read = given(tmp_path).settings
+    assert (str(read.cache), read.bucket) == ("/srv/models", SETTINGS.get("WEIGHTDOCK_BUCKET", "vision-platform-prod"))
+    assert str(given(tmp_path, "WEIGHTDOCK_CACHE=/mnt/models\n").settings.cache) == "/mnt/models"
+
+
 def test_without_files_both_are_the_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name, value in {**SETTINGS, "HTTPS_PROXY": "http://proxy:3128", "SSL_CERT_FILE": __file__}.items():
