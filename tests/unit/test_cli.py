@@ -130,8 +130,12 @@ def test_an_unknown_name_is_refused_with_the_nearest_ones(
         ([], _misused("Missing command.", "weightdock")),
         (["uplaod"], _misused("No such command 'uplaod'. Did you mean 'upload'?", "weightdock")),
         (["upload", "--twice"], _misused("No such option '--twice'.", "weightdock upload")),
-        (["upload", "--framework"], _misused("Option '--framework' requires an argument.", "weightdock")),
+        (["upload", "--framework"], _misused("Option '--framework' requires an argument.", "weightdock upload")),
         (["fetch", "--dry-run"], _misused("No such option '--dry-run'.", "weightdock fetch")),
+        (
+            ["resolve", "a/b", "--layout", "hub"],
+            _misused("Option '--layout' requires 2 arguments.", "weightdock resolve"),
+        ),
         (["fetch", "timm"], _misused("Got unexpected extra argument (timm)", "weightdock fetch")),
         (
             ["--log-level", "loud", "fetch"],

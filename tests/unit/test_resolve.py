@@ -68,6 +68,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
         'extension = "bin"\n[models.alpha]\ntask = "classify"\ndescription = "the toy"\n'
     )
     monkeypatch.setattr(catalogue.extension, "__defaults__", (home,))
+    monkeypatch.setattr(catalogue.select, "__defaults__", ((), (), home))
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith(("AWS_", "WEIGHTDOCK_"))]:
         monkeypatch.delenv(name)
@@ -245,6 +246,19 @@ def test_a_name_that_is_none_is_refused_with_the_way_on(scene: Scene, name: str,
         weightdock.resolve(name)
     assert refused.value.next == next
     assert scene.store.requests == []
+
+
+def test_a_misspelt_model_is_told_with_the_nearest_and_one_that_only_the_manifest_knows_is_given(scene: Scene) -> None:
+    scene.keep()
+    with pytest.raises(ConfigurationError) as refused:
+        weightdock.resolve("toy/alhpa")
+    assert (refused.value.what, refused.value.next) == (
+        "unknown model 'toy/alhpa'",
+        "nearest names: toy/alpha, alpha",
+    )
+    scene.store.keep(key_of("beta"), content("beta"))
+    manifest.publish(scene.store, PREFIX, TOY, {"beta": entry("beta")})
+    assert weightdock.resolve("toy/beta").read_bytes() == content("beta")
 
 
 def test_a_cache_that_cannot_be_written_is_exit_2(scene: Scene) -> None:

@@ -36,7 +36,7 @@ class ModelId:
     def __post_init__(self) -> None:
         if not _FRAMEWORK.fullmatch(self.framework) or not _NAME.fullmatch(self.name):
             raise ConfigurationError(
-                f"{self.framework}/{self.name} is not a model name",
+                f"{str(self).removesuffix('/')} is not a model name",
                 cause="a name is letters, digits, '.', '_' and '-', after a framework and one '/'",
                 next="weightdock upload --dry-run lists the names that exist",
             )

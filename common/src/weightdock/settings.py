@@ -127,7 +127,7 @@ class Variables:
         self._dotenv: Mapping[str, str] = {}
         if not dotenv.is_file():
             return
-        from weightdock import env_file  # 8 ms, for whom has such a file
+        from weightdock import env_file  # 8 ms, for whoever has such a file
 
         self._dotenv = env_file.read(dotenv, environ)
         if any(self._dotenv.get(name) for name in CREDENTIALS) and env_file.readable_by_others(dotenv):

@@ -70,7 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         click.echo(str(error), err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "weightdock"
+        command = " ".join(["weightdock", *(one for one in given[:1] if one in _HOMES)])  # a parser's error has none
+        if isinstance(error, click.UsageError) and error.ctx:
+            command = error.ctx.command_path
         click.echo(f"error: {error.format_message()}\ncause: the command line\nnext: {command} --help", err=True)
         sys.exit(ExitCode.USAGE)
     except (KeyboardInterrupt, click.Abort):

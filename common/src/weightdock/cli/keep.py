@@ -89,5 +89,4 @@ def prune(frameworks: tuple[str, ...], yes: bool, uploads: bool, grace_days: int
     for one in found if yes else []:
         pruning.abort(store, one)
     pending = [upload for one in found for upload in one.uploads]
-    if as_json or pending:
-        click.echo(pruning.uploads_json(pending, yes) if as_json else pruning.uploads_table(pending, yes))
+    click.echo(pruning.uploads_json(pending, yes) if as_json else pruning.uploads_table(pending, yes))

@@ -47,6 +47,8 @@ class Sources:
             try:
                 store = self._store()
                 known = manifest.read(store, self.settings.prefix, model.framework)
+                if model.name not in known.entries:
+                    catalogue.select([str(model)], [model.framework])  # a misspelt name is told, with the nearest
                 entry = entry_of(known, model, extension)
                 return self._from_store(store, entry)
             except (ConfigurationError, IntegrityError, StoreError) as refused:

@@ -82,6 +82,8 @@ def grace(days: float, now: datetime) -> datetime:
 
 def uploads_table(uploads: Sequence[PendingUpload], aborted: bool) -> str:
     """A line per upload, for people."""
+    if not uploads:
+        return "0 uploads: nothing to do"
     word = "aborted" if aborted else "would abort"
     return "\n".join(f"{one.key}  begun {one.begun:%Y-%m-%d %H:%M}  {word}" for one in uploads)
 
