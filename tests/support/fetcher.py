@@ -8,12 +8,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
-import math
 import os
 import sys
 import traceback
 from dataclasses import asdict, dataclass, field
-from typing import BinaryIO
 
 from support import servers
 from support.killed_publisher import Countdown
@@ -22,9 +20,10 @@ from weightdock import events
 from weightdock.cache import Cache
 from weightdock.cache.room import Room
 from weightdock.errors import WeightdockError
-from weightdock.node import fetch, ranges
+from weightdock.node import fetch, fill, ranges
+from weightdock.node.direct import BLOCK_BYTES, DirectFile
 from weightdock.node.fill import Fill
-from weightdock.store import r2
+from weightdock.store import ObjectStore, r2
 from weightdock.store.r2 import R2Store
 
 _NEVER = 10_000_000
@@ -34,7 +33,8 @@ _NEVER = 10_000_000
 class Job:
     """``kill_at`` has the step at which each node dies (-1: never). ``together`` runs them at the same time.
 
-    ``flock`` is "true", "lies" (grants everything) or "refuses". A ``wide`` way is read by one connection.
+    ``flock`` is "true", "lies" (grants everything) or "refuses". A ``wide`` way is read by one connection, in requests
+    of three pieces; one that is not, in pieces, some of them ahead.
     """
 
     environment: dict[str, str]
@@ -43,7 +43,7 @@ class Job:
     together: bool = False
     flock: str = "true"
     wide: bool = False
-    range_bytes: int = 10_000
+    piece_bytes: int = 2 * BLOCK_BYTES
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))
@@ -56,12 +56,11 @@ def run(job: Job, kill_at: int) -> int:
     sys.addaudithook(countdown)
     _write_in_halves(countdown)
     _set_flock(job.flock)
-    r2._PIECE_BYTES = job.range_bytes // 2
-    limits = ranges.Limits(wide=0 if job.wide else math.inf, window=0, waiting=0, piece=job.range_bytes, ahead=4)
-    ranges.Ranges.__init__.__defaults__ = (limits,)
+    r2._PIECE_BYTES = job.piece_bytes // 2
+    _set_way(job)
     try:
-        fill = Fill(settings.prefix, R2Store(settings), Room(Cache(settings.cache)), events.ignore)
-        report = fill.run([spec(name) for name in job.models])
+        filling = Fill(settings.prefix, R2Store(settings), Room(Cache(settings.cache)), events.ignore)
+        report = filling.run([spec(name) for name in job.models])
     except WeightdockError as error:
         sys.stderr.write(f"{error}\n")
         return int(error.exit_code)
@@ -71,17 +70,27 @@ def run(job: Job, kill_at: int) -> int:
     return int(report.exit_code)
 
 
+def _set_way(job: Job) -> None:
+    limits = ranges.Limits(wide=0, request=3 * job.piece_bytes, piece=job.piece_bytes, ahead=4)
+
+    class Given(ranges.Ranges):
+        def __init__(self, store: ObjectStore) -> None:
+            super().__init__(store, limits)
+            self._narrow = not job.wide
+
+    vars(fill)["Ranges"] = Given
+
+
 def _write_in_halves(countdown: Countdown) -> None:
-    whole = fetch._write
+    class InHalves(DirectFile):
+        def write(self, piece: memoryview) -> None:
+            middle = len(piece) // 2 // BLOCK_BYTES * BLOCK_BYTES
+            super().write(piece[:middle])
+            countdown.step()
+            super().write(piece[middle:])
+            countdown.step()
 
-    def halves(into: BinaryIO, piece: bytes) -> None:
-        middle = len(piece) // 2
-        whole(into, piece[:middle])
-        countdown.step()
-        whole(into, piece[middle:])
-        countdown.step()
-
-    fetch._write = halves
+    vars(fetch)["DirectFile"] = InHalves
 
 
 def _set_flock(how: str) -> None:

@@ -13,6 +13,7 @@ from support.command import environment
 from support.fetcher import Job
 from support.r2_bench import Bench
 from support.samples import PREFIX, TOY, entry, files
+from weightdock.node.direct import BLOCK_BYTES
 from weightdock.store import manifest
 from weightdock.store.r2 import R2Store
 
@@ -27,7 +28,7 @@ WHOLE = {"toy/alpha.bin", ".receipts/toy/alpha.bin.json"}
 
 @dataclass
 class Node:
-    """A node before a store that holds one model: one range of a wide way, ten of a narrow one."""
+    """A node before a store that holds one model: four requests of a wide way, twelve of a narrow one."""
 
     bench: Bench
     root: Path
@@ -59,8 +60,8 @@ class Node:
         return sorted(int(one.headers["range"].removeprefix("bytes=").partition("-")[0]) for one in asked)
 
     def ranges_from(self, start: int) -> list[int]:
-        """Where ranges begin when ``start`` bytes are there: a narrow way shows with the second piece."""
-        return list(range(start, SIZE, SIZE if self.wide else 10_000))
+        """Where ranges begin when ``start`` bytes are there, of which whole blocks are used."""
+        return list(range(start - start % BLOCK_BYTES, SIZE, (6 if self.wide else 2) * BLOCK_BYTES))
 
     def forget(self) -> None:
         self.bench.double.record._entries.clear()

@@ -1,83 +1,172 @@
-"""When a file is read by one request, and when ranges of it are asked for ahead; with a clock of its own."""
+"""How many requests a file is, when ranges of it are asked for ahead, and what becomes of a reading that is ended."""
 
 from __future__ import annotations
 
+import ctypes
+import math
+import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Event
 
 import pytest
 
 from support.memory_store import MemoryStore
 from weightdock.artifact import ObjectKey
-from weightdock.node.ranges import Limits, Ranges
+from weightdock.errors import StoreError
+from weightdock.node.direct import BLOCK_BYTES
+from weightdock.node.ranges import Limits, Ranges, Watch
 from weightdock.store import Version
 
 KEY = ObjectKey("models/pretrained/toy/alpha.bin")
-CONTENT = bytes(range(256)) * 4
-PIECE = 16
-LIMITS = Limits(wide=100, window=1, piece=64, ahead=2)
-"""A way is wide from a hundred bytes a second."""
+PIECE = 4 * BLOCK_BYTES
+CONTENT = random.Random("ranges").randbytes(6 * PIECE + 100)
+SENT = 1000
+"""Bytes that come at a time: blocks do not begin where they do."""
+
+WIDE = Limits(wide=0, request=2 * PIECE, piece=PIECE, ahead=2)
+NARROW = Limits(wide=math.inf, window=0.01, waiting=0, request=4 * PIECE, piece=PIECE, ahead=2)
 
 
 @dataclass
 class Way(MemoryStore):
-    """A store that gives a piece in ``network`` seconds, before a disk that takes it in ``disk`` seconds."""
+    """A store that gives a little at a time, and before the byte ``halt_at`` of its first answer does ``halting``."""
 
-    network: float
-    disk: float
-    now: float = 1.0
+    halt_at: int = -1
+    halting: Callable[[], object] = lambda: None
     taken: bytearray = field(default_factory=bytearray)
+    addresses: list[int] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__()
         self.keep(KEY, CONTENT)
 
     def read_range(self, version: Version, start: int, length: int, take: Callable[[bytes], None]) -> None:
+        first = not self.requests
+
         def slowly(content: bytes) -> None:
-            for at in range(0, len(content), PIECE):
-                self.now += self.network
-                take(content[at : at + PIECE])
+            for at in range(0, len(content), SENT):
+                if first and at <= self.halt_at < at + SENT:
+                    self.halting()
+                take(content[at : at + SENT])
 
         super().read_range(version, start, length, slowly)
 
-    def take(self, piece: bytes) -> None:
-        self.now += self.disk
+    def take(self, piece: memoryview) -> None:
+        self.addresses.append(ctypes.addressof(ctypes.c_char.from_buffer(piece)))
+        self.lengths.append(len(piece))
         self.taken += piece
 
-    def read(self, monkeypatch: pytest.MonkeyPatch) -> int:
-        """How many requests it took."""
-        monkeypatch.setattr("weightdock.node.ranges.time.monotonic", lambda: self.now)
-        with Ranges(self, LIMITS) as reading:
-            reading.read(Version(KEY, len(CONTENT)), 0, self.take)
-        assert self.taken == CONTENT
-        return len(self.requests)
+    def read(self, reading: Ranges, start: int = 0) -> list[int]:
+        """The lengths of the pieces that were given."""
+        with reading:
+            reading.read(Version(KEY, len(CONTENT)), start, self.take)
+        assert self.taken == CONTENT[start:]
+        assert {address % BLOCK_BYTES for address in self.addresses} == {0}
+        assert {length % BLOCK_BYTES for length in self.lengths[:-1]} <= {0}
+        return self.lengths
+
+
+def test_on_a_wide_way_a_file_is_long_requests_which_are_given_in_halves_of_a_piece() -> None:
+    way = Way()
+    assert way.read(Ranges(way, WIDE)) == [PIECE // 2] * 12 + [100]
+    assert len(way.requests) == 4
+
+
+@pytest.mark.parametrize(
+    ("start", "requests"), [(BLOCK_BYTES, 3), (6 * PIECE, 1)], ids=["all but a block", "the last bytes"]
+)
+def test_of_a_file_whose_beginning_is_there_the_rest_is_given(start: int, requests: int) -> None:
+    way = Way()
+    way.read(Ranges(way, WIDE), start)
+    assert len(way.requests) == requests
+
+
+def test_a_way_that_shows_to_be_narrow_ends_its_request_and_the_rest_comes_in_pieces() -> None:
+    way = Way(halt_at=PIECE + 10 * SENT)
+    reading = Ranges(way, NARROW)
+    shown = Event()
+    watch = Watch.is_narrow
+
+    def watched(self: Watch, now: float, waited: float, came: int) -> bool:
+        narrow = watch(self, now, waited, came)
+        if narrow:
+            shown.set()
+        return narrow
+
+    way.halting = lambda: shown.wait(timeout=60)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Watch, "is_narrow", watched)
+        way.read(reading)
+    seen = (PIECE + 10 * SENT) // BLOCK_BYTES * BLOCK_BYTES
+    assert len(way.requests) == 1 + -(-(len(CONTENT) - seen) // PIECE)
+
+
+def test_on_a_narrow_way_a_file_begins_with_one_piece_which_names_its_version() -> None:
+    way = Way()
+    reading = Ranges(way, NARROW)
+    reading._narrow = True
+    assert way.read(reading) == [PIECE] * 6 + [100]
+    assert len(way.requests) == 7
+
+
+def test_many_files_share_the_room_of_two_pieces() -> None:
+    ways = [Way() for _ in range(4)]
+    with Ranges(ways[0], NARROW) as reading, ThreadPoolExecutor(4) as pool:
+        reading._narrow = True
+        list(pool.map(lambda way: reading.read(Version(KEY, len(CONTENT)), 0, way.take), ways))
+        assert reading._unused.qsize() <= NARROW.ahead
+    assert [way.taken for way in ways] == [CONTENT] * 4
+
+
+@pytest.mark.parametrize("limits", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_a_disk_that_takes_no_more_ends_the_reading(limits: Limits) -> None:
+    way = Way()
+
+    def full(piece: memoryview) -> None:
+        if len(way.taken) > PIECE:
+            raise OSError(28, "No space left on device")
+        way.taken += piece
+
+    with Ranges(way, limits) as reading:
+        reading._narrow = limits is NARROW
+        with pytest.raises(OSError, match="No space left"):
+            reading.read(Version(KEY, len(CONTENT)), 0, full)
+    assert len(way.taken) <= 2 * PIECE
+
+
+def test_what_came_before_a_store_went_away_is_given() -> None:
+    way = Way(halt_at=PIECE + 10 * SENT)
+
+    def gone() -> None:
+        raise StoreError("the store went away", cause="a test", next="nothing")
+
+    way.halting = gone
+    with Ranges(way, WIDE) as reading, pytest.raises(StoreError, match="went away"):
+        reading.read(Version(KEY, len(CONTENT)), 0, way.take)
+    seen = (PIECE + 10 * SENT) // SENT * SENT
+    assert way.taken == CONTENT[:seen]
+
+
+def watched(network: float, disk: float) -> list[bool]:
+    """What a watch says of 16 bytes at a time, which take so many seconds; a way is wide from 100 bytes a second."""
+    watch, now, came, said = Watch(Limits(wide=100, window=1)), 1.0, 0, []
+    for _ in range(40):
+        now, came = now + network, came + 16
+        said.append(watch.is_narrow(now, network, came))
+        now += disk
+    return said
 
 
 @pytest.mark.parametrize(
     ("network", "disk"), [(0.1, 0.0), (0.1, 0.05), (0.01, 0.3)], ids=["fast", "fast, and a disk", "a slow disk"]
 )
-def test_a_wide_way_is_one_request(monkeypatch: pytest.MonkeyPatch, network: float, disk: float) -> None:
-    assert Way(network, disk).read(monkeypatch) == 1
+def test_a_wide_way_is_not_said_to_be_narrow(network: float, disk: float) -> None:
+    assert not any(watched(network, disk))
 
 
 @pytest.mark.parametrize(("network", "disk"), [(0.3, 0.0), (0.3, 0.25)], ids=["slow", "slow, and a slow disk"])
-def test_a_narrow_way_shows_within_a_window_and_the_rest_is_asked_for_in_ranges(
-    monkeypatch: pytest.MonkeyPatch, network: float, disk: float
-) -> None:
-    requests = Way(network, disk).read(monkeypatch)
-    seen = PIECE * (1 + -(-1 // (network + disk)))  # the first piece, and those of a second
-    assert requests == 1 + -(-(len(CONTENT) - seen) // LIMITS.piece)
-
-
-def test_on_a_narrow_way_a_file_begins_with_one_range_which_names_its_version(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    way = Way(0.3, 0.0)
-    monkeypatch.setattr("weightdock.node.ranges.time.monotonic", lambda: way.now)
-    with Ranges(way, LIMITS) as reading:
-        reading.read(Version(KEY, len(CONTENT)), 0, way.take)
-        way.requests.clear()
-        way.taken.clear()
-        reading.read(Version(KEY, len(CONTENT)), 0, way.take)
-    assert way.taken == CONTENT
-    assert len(way.requests) == len(CONTENT) / LIMITS.piece
+def test_a_narrow_way_shows_within_a_window(network: float, disk: float) -> None:
+    assert watched(network, disk).index(True) == -(-1 // (network + disk))

@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
-from typing import BinaryIO
 
 from weightdock.artifact import Digest
 from weightdock.cache import Cache
 from weightdock.errors import IntegrityError, StoreError
 from weightdock.events import Event, Observer, Stage, State
+from weightdock.node.direct import BLOCK_BYTES, DirectFile
 from weightdock.node.ranges import Ranges
 from weightdock.store import Version
 from weightdock.store.manifest import Entry
 from weightdock.verify import Expectation, VerifiedFile, verify
 
 _COPY_BYTES = 1024 * 1024
-_WRITE_OUT_BYTES = 32 * 1024 * 1024
+_BESIDE_BYTES = 1024 * 1024  # from which on handing a piece to a thread costs less than it saves
 _LOOKS = 3
 
 
@@ -61,53 +63,44 @@ class Fetch:
     def _download(self, entry: Entry, version: Version, leftovers: Sequence[Path]) -> VerifiedFile:
         with self.cache.partial(entry.model, resumable=True) as folder:
             path = folder / entry.sha256.hex
-            with path.open("xb", buffering=0) as stream:
-                streamed = self._stream(entry, version, stream, leftovers)
+            with DirectFile(path) as file:
+                streamed = self._stream(entry, version, file, leftovers)
             said = Expectation("the manifest", entry.size_bytes, entry.sha256)
             published = self.cache.publish(verify(entry.model, path, [said], streamed=streamed), entry.extension)
         self.cache.drop(list(leftovers))
         return published
 
-    def _stream(self, entry: Entry, version: Version, into: BinaryIO, leftovers: Sequence[Path]) -> Digest:
-        digest, done, sent_to_disk = hashlib.sha256(), 0, 0
+    def _stream(self, entry: Entry, version: Version, into: DirectFile, leftovers: Sequence[Path]) -> Digest:
+        digest, done = hashlib.sha256(), 0
 
-        def take(piece: bytes) -> None:
-            nonlocal done, sent_to_disk
-            _write(into, piece)
-            digest.update(piece)
+        def take(piece: memoryview) -> None:
+            nonlocal done
+            if len(piece) < _BESIDE_BYTES:
+                into.write(piece)
+                digest.update(piece)
+            else:  # the disk and a processor each have something to do
+                writing = disk.submit(into.write, piece)
+                digest.update(piece)
+                writing.result()
             done += len(piece)
-            if done - sent_to_disk >= _WRITE_OUT_BYTES:
-                _write_out(into, sent_to_disk, done)
-                sent_to_disk = done
             self.observe(Event(entry.model, Stage.FETCH, State.PROGRESS, done, entry.size_bytes))
 
-        if leftovers:
-            _copy(leftovers[0], entry.size_bytes, take)
-        self.ranges.read(version, done, take)
+        with ThreadPoolExecutor(1, thread_name_prefix="disk") as disk:  # whose thread begins with the first large piece
+            if leftovers:
+                _copy(leftovers[0], entry.size_bytes, take)
+            self.ranges.read(version, done, take)
         return Digest(digest.hexdigest())
 
 
-def _write(into: BinaryIO, piece: bytes) -> None:
-    view = memoryview(piece)
-    while view:  # a file without a buffer may take less than it is given
-        view = view[into.write(view) :]
-
-
-def _write_out(file: BinaryIO, start: int, end: int) -> None:
-    """Let the disk begin, so that the fsync at the end has little left to wait for.
-
-    Linux does so when it is told that pages are not needed, and drops only those that were on the disk already.
-    """
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(file.fileno(), start, end - start, os.POSIX_FADV_DONTNEED)
-
-
-def _copy(leftover: Path, most: int, take: Callable[[bytes], None]) -> None:
-    """What an earlier run left, as a copy: where locks lie, its writer may still be at it."""
+def _copy(leftover: Path, most: int, take: Callable[[memoryview], None]) -> None:
+    """What an earlier run left, as a copy: where locks lie, its writer may still be at it. In whole blocks."""
+    buffer = memoryview(mmap(-1, _COPY_BYTES))
     try:
-        with leftover.open("rb") as stream:
-            while most > 0 and (piece := stream.read(min(_COPY_BYTES, most))):
-                most -= len(piece)
-                take(piece)
+        with leftover.open("rb", buffering=0) as stream:
+            while most >= BLOCK_BYTES and (count := stream.readinto(buffer[:most])) >= BLOCK_BYTES:
+                whole = count - count % BLOCK_BYTES
+                take(buffer[:whole])
+                most -= whole
+                stream.seek(whole - count, os.SEEK_CUR)
     except FileNotFoundError:
         return  # finished, by somebody else

@@ -1,9 +1,9 @@
 """Objects read as fast as the way allows, and given on in order: one cap for all files of a run.
 
-A wide way is read by the file's own thread, piece by piece, each hashed and written while it is in the processor's
-cache. Where one connection is narrow (far away, or metered), more ranges are asked for ahead, kept until it is their
+On a wide way a file is a few long requests, one after another, read into one buffer while the other is hashed and
+written. Where one connection is narrow (far away, or metered), more ranges are asked for ahead, kept until it is their
 turn, and given on in order. So a file on disk is always a beginning of the object, which a later run can go on from,
-and memory is bounded by the number of ranges ahead, whatever the sizes of files.
+and memory is bounded by the number of buffers, whatever the sizes of files.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from threading import Lock, Semaphore
+from mmap import mmap
+from queue import Empty, SimpleQueue
+from threading import Event, Lock, Semaphore
 from types import TracebackType
 from typing import Self
 
+from weightdock.node.direct import BLOCK_BYTES
 from weightdock.store import ObjectStore, Version
 
 
@@ -27,26 +30,74 @@ class Limits:
 
     It is one when the files that are being read get less than ``wide`` bytes a second together, for ``window``
     seconds, and a file's thread spends more than ``waiting`` of them on the network: where they get more, more requests
-    would only wait for each other, and a slow disk is no faster for more of them. On a narrow way ``ahead`` ranges of
-    ``piece`` bytes are under way or kept at most (160 MiB): at 30 MB/s and 20 ms each way, waiting is an eighth of a
-    range's time.
+    would only wait for each other, and a slow disk is no faster for more of them. On a wide way a request is for
+    ``request`` bytes: fewer spare the bucket, and longer ones are dear to servers that read ahead of what they send.
+    On a narrow way ``ahead`` ranges of ``piece`` bytes are under way or kept at most (160 MiB): at 30 MB/s and 20 ms
+    each way, waiting is an eighth of a range's time.
     """
 
     wide: float = 250e6
     window: float = 0.5
     waiting: float = 0.5
+    request: int = 32 * 1024 * 1024
     piece: int = 8 * 1024 * 1024
     ahead: int = 20
 
 
 LIMITS = Limits()
 
-Take = Callable[[bytes], None]
-"""Hears the pieces of a file, in order."""
+Take = Callable[[memoryview], None]
+"""Hears the pieces of a file, in order; they are its until it returns.
+
+Each begins in a block of memory and has whole blocks (node/direct.py), but for a file's last one.
+"""
 
 
-class _NarrowWay(Exception):  # noqa: N818  # no error: the rest is asked for in another manner
-    """One request is not enough."""
+class _Enough(Exception):  # noqa: N818  # no error: the rest is asked for in another manner, or not at all
+    """Nobody wants more of an answer."""
+
+
+class _Buffer:
+    """What has come of a range, in memory that is used again and again: new pages are dear."""
+
+    def __init__(self, memory: memoryview) -> None:
+        self.memory = memory
+        self.count = 0
+
+    @property
+    def content(self) -> memoryview:
+        return self.memory[: self.count]
+
+    def add(self, piece: bytes) -> bytes:
+        """Take what fits, and give the rest back."""
+        start, self.count = self.count, min(self.count + len(piece), len(self.memory))
+        fits = self.count - start
+        self.memory[start : self.count] = piece[:fits]
+        return piece[fits:]
+
+
+class Watch:
+    """Whether one file's way is narrow; see :class:`Limits`. ``came`` counts the bytes of all files."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._began: float | None = None  # connecting does not count
+        self._before = 0
+        self._waited = 0.0
+
+    def is_narrow(self, now: float, waited: float, came: int) -> bool:
+        """Hear that the file's thread has waited for the network once more, until ``now``; all three in all."""
+        if self._began is None:
+            self._began, self._before = now, came
+            return False
+        self._waited += waited
+        passed = now - self._began
+        if passed < self._limits.window:
+            return False
+        slow = came - self._before < self._limits.wide * passed
+        narrow = slow and self._waited >= self._limits.waiting * passed
+        self._began, self._before, self._waited = now, came, 0.0
+        return narrow
 
 
 class Ranges:
@@ -57,6 +108,7 @@ class Ranges:
         self._limits = limits
         self._pool = ThreadPoolExecutor(limits.ahead, thread_name_prefix="range")
         self._room = Semaphore(limits.ahead)
+        self._unused: SimpleQueue[memoryview] = SimpleQueue()
         self._came = 0
         self._narrow = False
         self._changing = Lock()
@@ -70,50 +122,97 @@ class Ranges:
         self._pool.shutdown()
 
     def read(self, version: Version, start: int, take: Take) -> None:
-        """Give ``take`` the object's bytes from ``start`` on, in order.
+        """Give ``take`` the object's bytes from ``start`` on, in order; ``start`` is a multiple of a block.
 
         Raises as :meth:`weightdock.store.ObjectStore.read_range` does, and what ``take`` raises.
         """
-        if start < version.size_bytes:
-            start = self._alone(version, start, take)
+        watch = Watch(self._limits)
+        # The first answer names the version, which all others are to have.
+        while start < version.size_bytes and (version.etag is None or not self._narrow):
+            left = version.size_bytes - start
+            if self._narrow or left <= self._limits.piece:
+                start = self._short(version, start, take)
+            else:
+                start = self._long(version, start, min(left, self._limits.request), take, watch)
         self._ahead(version, start, take)
 
-    def _alone(self, version: Version, start: int, take: Take) -> int:
-        """Read with one request, whose answer names the version: all while the way is wide. How far it got."""
-        at, began, before, waited, ready = start, 0.0, 0, 0.0, 0.0
-        was_narrow, length = self._narrow, version.size_bytes - start
+    def _short(self, version: Version, start: int, take: Take) -> int:
+        """Read one piece, in this thread. Where it ends."""
+        with self._room:
+            buffer = self._receive(version, start, self._memory())
+            take(buffer.content)
+            self._unused.put(buffer.memory)
+        return start + buffer.count
 
-        def heard(piece: bytes) -> None:
-            nonlocal at, began, before, waited, ready
-            waited += time.monotonic() - ready
-            self._count(piece)
-            take(piece)
-            at += len(piece)
-            ready = time.monotonic()
-            passed = ready - began
-            if not began:  # connecting does not count
-                began, before, waited = ready, self._came, 0.0
-            elif passed >= self._limits.window:
-                slow = self._came - before < self._limits.wide * passed
-                self._narrow |= slow and waited >= self._limits.waiting * passed
-                began, before, waited = ready, self._came, 0.0
-            if self._narrow and not was_narrow:
-                raise _NarrowWay
+    def _long(self, version: Version, start: int, length: int, take: Take, watch: Watch) -> int:
+        """Read by one request, each half of a buffer in turn. Where it ended: early where the way is narrow."""
+        full: SimpleQueue[_Buffer | None] = SimpleQueue()
+        empty: SimpleQueue[_Buffer] = SimpleQueue()
+        ended = Event()
 
-        with suppress(_NarrowWay):
-            self.store.read_range(version, start, min(self._limits.piece, length) if was_narrow else length, heard)
+        def receive() -> None:
+            buffer = empty.get()
+
+            def heard(piece: bytes) -> None:
+                nonlocal buffer
+                self._count(piece)
+                while piece := buffer.add(piece):
+                    full.put(buffer)
+                    buffer = empty.get()
+                    if ended.is_set():
+                        raise _Enough
+                if self._narrow:
+                    buffer.count -= buffer.count % BLOCK_BYTES
+                    raise _Enough
+
+            try:
+                with suppress(_Enough):
+                    self.store.read_range(version, start, length, heard)
+            finally:
+                if buffer.count:
+                    full.put(buffer)
+                full.put(None)
+
+        at = start
+        with self._room:
+            memory = self._memory()
+            middle = len(memory) // 2
+            empty.put(_Buffer(memory[:middle]))
+            empty.put(_Buffer(memory[middle:]))
+            receiving = self._pool.submit(receive)
+            try:
+                while buffer := self._next(full, version, watch):
+                    take(buffer.content)
+                    at += buffer.count
+                    buffer.count = 0
+                    empty.put(buffer)
+            finally:
+                ended.set()
+                empty.put(_Buffer(memory[:0]))  # for who waits for one, if ``take`` has raised
+            receiving.result()
+            self._unused.put(memory)
         return at
 
-    def _count(self, piece: bytes) -> None:
-        with self._changing:
-            self._came += len(piece)
+    def _next(self, full: SimpleQueue[_Buffer | None], version: Version, watch: Watch) -> _Buffer | None:
+        """What is full next. Looks now and then whether the way is narrow."""
+        while True:
+            asked = time.monotonic()
+            try:
+                return full.get(timeout=self._limits.window)
+            except Empty:
+                pass
+            finally:
+                now = time.monotonic()
+                if version.etag and watch.is_narrow(now, now - asked, self._came):
+                    self._narrow = True
 
     def _ahead(self, version: Version, start: int, take: Take) -> None:
-        under_way: deque[Future[list[bytes]]] = deque()
+        under_way: deque[Future[_Buffer]] = deque()
 
         def give() -> None:
-            for piece in under_way[0].result():
-                take(piece)
+            buffer = under_way[0].result()
+            take(buffer.content)
+            self._unused.put(buffer.memory)
             under_way.popleft()
             self._room.release()
 
@@ -122,7 +221,7 @@ class Ranges:
                 # Who holds some room does not wait for more, or two files would wait for each other.
                 while not self._room.acquire(blocking=not under_way):
                     give()
-                under_way.append(self._pool.submit(self._fetch, version, at))
+                under_way.append(self._pool.submit(self._receive, version, at, self._memory()))
                 # Whatever has arrived meanwhile is hashed while the others are on their way.
                 while under_way and under_way[0].done():
                     give()
@@ -133,12 +232,24 @@ class Ranges:
                 future.cancel()
                 self._room.release()
 
-    def _fetch(self, version: Version, start: int) -> list[bytes]:
-        pieces: list[bytes] = []
+    def _receive(self, version: Version, start: int, memory: memoryview) -> _Buffer:
+        """One range that fits into a buffer."""
+        buffer = _Buffer(memory)
 
         def heard(piece: bytes) -> None:
             self._count(piece)
-            pieces.append(piece)
+            buffer.add(piece)
 
-        self.store.read_range(version, start, min(self._limits.piece, version.size_bytes - start), heard)
-        return pieces
+        self.store.read_range(version, start, min(len(memory), version.size_bytes - start), heard)
+        return buffer
+
+    def _memory(self) -> memoryview:
+        """Of the size of a piece; for who has room. Whoever is done with it puts it back, if nobody else has it."""
+        try:
+            return self._unused.get_nowait()
+        except Empty:
+            return memoryview(mmap(-1, self._limits.piece))
+
+    def _count(self, piece: bytes) -> None:
+        with self._changing:
+            self._came += len(piece)
