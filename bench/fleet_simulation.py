@@ -34,10 +34,14 @@ CONNECTION_BYTES_A_SECOND = 30e6
 _TICK = 0.1  # seconds in which a bucket's capacity is counted
 
 
+_Row = tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class Fleet:
     """What starts, and how. ``jitter`` in seconds, ``part`` in bytes, ``capacity`` in requests a second.
 
+    ``connections`` is how many parts are asked for at a time, ``in_turn`` that no two of them are of one file.
     ``back_off`` is whether refused nodes keep to the pace of store/pace.py; without it each asks again after the first
     pause, as a plain retry loop would.
     """
@@ -48,6 +52,7 @@ class Fleet:
     capacity: float = 5_000.0
     part: float = 8 * 2**20
     connections: int = 20
+    in_turn: bool = False
     seed: int = 1
 
 
@@ -69,11 +74,14 @@ class Outcome:
 
 @dataclass
 class _Node:
-    """A node: what it has yet to ask for, how many of its requests are under way, and its pace."""
+    """A node: what it has yet to ask for, how many of its requests are under way, and its pace.
+
+    What waits are rows of parts, in bytes, of which each is asked for when the one before it has come.
+    """
 
     started: float
     pace: Pace
-    waiting: list[float]
+    waiting: list[_Row]
     under_way: int = 0
     failed: bool = False
     done: float = 0.0
@@ -83,74 +91,79 @@ class _Node:
 class _Simulation:
     fleet: Fleet
     now: float = 0.0
-    events: list[tuple[float, int, _Node, float, int, bool | None]] = field(default_factory=list)
+    events: list[tuple[float, int, _Node, _Row, int, bool | None]] = field(default_factory=list)
     count: int = 0
     admitted: Counter[int] = field(default_factory=Counter)
     arrived: Counter[int] = field(default_factory=Counter)
     refused: int = 0
     moved: float = 0.0
-    parts: list[float] = field(default_factory=list)
+    rows: list[_Row] = field(default_factory=list)
 
     def run(self) -> Outcome:
         random.seed(self.fleet.seed)  # the pace's own jitter draws from there
-        self.parts = [one for size in MODEL_BYTES for one in _parts(size, self.fleet.part)]
+        files = [tuple(_parts(size, self.fleet.part)) for size in MODEL_BYTES]
+        self.rows = files if self.fleet.in_turn else [(part,) for file in files for part in file]
         nodes = [self._node() for _ in range(self.fleet.nodes)]
         for node in nodes:
             self._next(node, node.started + random.uniform(0, self.fleet.jitter))
         while self.events:
-            self.now, _, node, size, attempt, answer = heapq.heappop(self.events)
+            self.now, _, node, parts, attempt, answer = heapq.heappop(self.events)
             if answer is None:
-                self._ask(node, size, attempt)
+                self._ask(node, parts, attempt)
             elif answer:
-                self._answered(node, size)
+                self._answered(node, parts)
             else:
-                self._refused(node, size, attempt)
+                self._refused(node, parts, attempt)
         return self._outcome(nodes)
 
     def _node(self) -> _Node:
-        waiting = [*reversed(self.parts), *[1e3] * DOCUMENTS]
+        waiting = [*reversed(self.rows), *[(1e3,)] * DOCUMENTS]
         return _Node(random.uniform(0, WINDOW_SECONDS), Pace(clock=lambda: self.now), waiting)
 
     def _next(self, node: _Node, at: float) -> None:
         """Ask for more, as far as its connections go; the manifests come first, one after the other."""
-        of_documents = len(node.waiting) + node.under_way > len(self.parts)
+        of_documents = len(node.waiting) + node.under_way > len(self.rows)
         most = 1 if of_documents else self.fleet.connections
         while node.waiting and node.under_way < most:
             node.under_way += 1
             self._later(at, node, node.waiting.pop(), 1, None)
 
-    def _later(self, at: float, node: _Node, size: float, attempt: int, answer: bool | None) -> None:
+    def _later(self, at: float, node: _Node, parts: _Row, attempt: int, answer: bool | None) -> None:
         self.count += 1
-        heapq.heappush(self.events, (at, self.count, node, size, attempt, answer))
+        heapq.heappush(self.events, (at, self.count, node, parts, attempt, answer))
 
-    def _ask(self, node: _Node, size: float, attempt: int) -> None:
+    def _ask(self, node: _Node, parts: _Row, attempt: int) -> None:
         if node.failed:
             return
         if self.fleet.back_off and node.pace._not_before > self.now:
-            self._later(node.pace._not_before, node, size, attempt, None)
+            self._later(node.pace._not_before, node, parts, attempt, None)
             return
         tick = int(self.now / _TICK)
         self.arrived[int(self.now)] += 1
         if self.admitted[tick] >= self.fleet.capacity * _TICK:
             self.refused += 1
-            self._later(self.now + LATENCY_SECONDS, node, size, attempt, False)
+            self._later(self.now + LATENCY_SECONDS, node, parts, attempt, False)
             return
         self.admitted[tick] += 1
-        self._later(self.now + LATENCY_SECONDS + size / CONNECTION_BYTES_A_SECOND, node, size, attempt, True)
+        seconds = LATENCY_SECONDS + parts[0] / CONNECTION_BYTES_A_SECOND
+        self._later(self.now + seconds, node, parts, attempt, True)
 
-    def _answered(self, node: _Node, size: float) -> None:
+    def _answered(self, node: _Node, parts: _Row) -> None:
         node.pace._speed_up()
-        node.under_way -= 1
         node.done = self.now
-        self.moved += size
+        self.moved += parts[0]
+        if rest := parts[1:]:
+            self._later(self.now, node, rest, 1, None)
+            return
+        node.under_way -= 1
         self._next(node, self.now)
 
-    def _refused(self, node: _Node, size: float, attempt: int) -> None:
+    def _refused(self, node: _Node, parts: _Row, attempt: int) -> None:
         pause = node.pace._slow_down(attempt) if self.fleet.back_off else FIRST_PAUSE_SECONDS
         if pause is None or attempt >= ATTEMPTS:
             node.failed = True
             return
-        self._later(self.now + pause, node, size, attempt + 1, None)
+        self._later(self.now + pause, node, parts, attempt + 1, None)
 
     def _outcome(self, nodes: list[_Node]) -> Outcome:
         took = sorted(node.done - node.started for node in nodes if not node.failed) or [0.0]
@@ -180,22 +193,25 @@ def simulate(fleet: Fleet) -> Outcome:
     return _Simulation(fleet).run()
 
 
-_WHOLE, _RANGES = (1e12, 8), (LIMITS.piece, LIMITS.ahead)
-"""Bytes of a part, and connections: as node/ranges.py reads on a wide way and on a narrow one."""
-_PARTS = {1e12: "whole files", LIMITS.piece: "8 MiB"}
+_PARTS: dict[float, str] = {LIMITS.request: "32 MiB", LIMITS.piece: "8 MiB"}
 
 
-def _fleet(reading: tuple[float, int], capacity: float, jitter: float, *, back_off: bool = True) -> Fleet:
-    part, connections = reading
-    return Fleet(jitter=jitter, back_off=back_off, capacity=capacity, part=part, connections=connections)
+def _long(capacity: float, jitter: float) -> Fleet:
+    """As node/ranges.py reads on a wide way."""
+    return Fleet(jitter=jitter, capacity=capacity, part=LIMITS.request, connections=8, in_turn=True)
+
+
+def _short(capacity: float, jitter: float, *, back_off: bool = True) -> Fleet:
+    """As it reads on a narrow one."""
+    return Fleet(jitter=jitter, back_off=back_off, capacity=capacity, part=LIMITS.piece, connections=LIMITS.ahead)
 
 
 _FLEETS = (
-    _fleet(_WHOLE, 5_000, 0),
-    *(_fleet(_RANGES, 5_000, jitter) for jitter in (0, 120, 300)),
-    *(_fleet(_WHOLE, 1_000, jitter) for jitter in (0, 120, 300)),
-    *(_fleet(_RANGES, 1_000, jitter) for jitter in (0, 300, 1_200)),
-    _fleet(_RANGES, 5_000, 0, back_off=False),
+    _long(5_000, 0),
+    *(_short(5_000, jitter) for jitter in (0, 120, 300)),
+    *(_long(1_000, jitter) for jitter in (0, 120, 300)),
+    *(_short(1_000, jitter) for jitter in (0, 300, 1_200)),
+    _short(5_000, 0, back_off=False),
 )
 _HEAD = (
     "capacity, requests/s",

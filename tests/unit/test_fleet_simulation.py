@@ -37,6 +37,13 @@ def test_with_room_enough_every_byte_is_fetched_once() -> None:
     assert outcome.last_filled < 60 + 2 * outcome.median_node
 
 
+def test_parts_in_turn_are_as_many_requests_and_a_node_waits_for_its_largest_file() -> None:
+    free, in_turn = simulate(replace(SMALL, part=2**25)), simulate(replace(SMALL, part=2**25, in_turn=True))
+    assert in_turn.requests == free.requests == 200 * (DOCUMENTS + sum(-(-int(size) // 2**25) for size in MODEL_BYTES))
+    assert in_turn.terabytes == free.terabytes
+    assert in_turn.median_node > max(MODEL_BYTES) / 30e6 > free.median_node
+
+
 def test_back_off_fails_fewer_nodes_than_asking_again_at_once_and_jitter_none() -> None:
     paced, plain, spread = map(simulate, (CROWDED, replace(CROWDED, back_off=False), replace(CROWDED, jitter=900.0)))
     assert spread.failed_nodes == 0
