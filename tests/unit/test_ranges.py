@@ -29,15 +29,25 @@ WIDE = Limits(wide=0, request=2 * PIECE, piece=PIECE, ahead=2)
 NARROW = Limits(wide=math.inf, window=0.01, waiting=0, request=4 * PIECE, piece=PIECE, ahead=2)
 
 
+def address(memory: memoryview) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(memory))
+
+
 @dataclass
 class Way(MemoryStore):
-    """A store that gives a little at a time, and before the byte ``halt_at`` of its first answer does ``halting``."""
+    """A store that gives a little at a time. Before the byte ``halt_at`` of its first answer it does ``halting``.
+
+    After each little it does ``hear``.
+    """
 
     halt_at: int = -1
     halting: Callable[[], object] = lambda: None
     taken: bytearray = field(default_factory=bytearray)
     addresses: list[int] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
+    pinned: list[str | None] = field(default_factory=list)
+    given: int = 0
+    hear: Callable[[], object] = lambda: None
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -45,25 +55,35 @@ class Way(MemoryStore):
 
     def read_range(self, version: Version, start: int, length: int, take: Callable[[bytes], None]) -> None:
         first = not self.requests
+        self.pinned.append(version.etag)
 
         def slowly(content: bytes) -> None:
             for at in range(0, len(content), SENT):
                 if first and at <= self.halt_at < at + SENT:
                     self.halting()
                 take(content[at : at + SENT])
+                self.given += SENT
+                self.hear()
 
         super().read_range(version, start, length, slowly)
 
     def take(self, piece: memoryview) -> None:
-        self.addresses.append(ctypes.addressof(ctypes.c_char.from_buffer(piece)))
+        self.addresses.append(address(piece))
         self.lengths.append(len(piece))
         self.taken += piece
 
     def read(self, reading: Ranges, start: int = 0) -> list[int]:
         """The lengths of the pieces that were given."""
+
+        def take(piece: memoryview) -> None:
+            assert address(piece) not in {address(memory) for memory in reading._unused}, "somebody else may have it"
+            self.take(piece)
+
         with reading:
-            reading.read(Version(KEY, len(CONTENT)), start, self.take)
+            reading.read(Version(KEY, len(CONTENT)), start, take)
         assert self.taken == CONTENT[start:]
+        assert self.pinned[0] is None
+        assert None not in self.pinned[1:]
         assert {address % BLOCK_BYTES for address in self.addresses} == {0}
         assert {length % BLOCK_BYTES for length in self.lengths[:-1]} <= {0}
         return self.lengths
@@ -117,24 +137,49 @@ def test_many_files_share_the_room_of_two_pieces() -> None:
     with Ranges(ways[0], NARROW) as reading, ThreadPoolExecutor(4) as pool:
         reading._narrow = True
         list(pool.map(lambda way: reading.read(Version(KEY, len(CONTENT)), 0, way.take), ways))
-        assert reading._unused.qsize() <= NARROW.ahead
+        assert len(reading._unused) <= NARROW.ahead
     assert [way.taken for way in ways] == [CONTENT] * 4
 
 
-@pytest.mark.parametrize("limits", [WIDE, NARROW], ids=["wide", "narrow"])
-def test_a_disk_that_takes_no_more_ends_the_reading(limits: Limits) -> None:
+def test_a_disk_that_takes_no_more_ends_a_request_of_which_more_comes() -> None:
+    refused = Event()
+    way = Way(halt_at=PIECE // 2 + 3 * SENT, halting=lambda: refused.wait(timeout=60))
+
+    def full(_piece: memoryview) -> None:
+        refused.set()
+        raise OSError(28, "No space left on device")
+
+    with Ranges(way, WIDE) as reading, pytest.raises(OSError, match="No space left"):
+        reading.read(Version(KEY, len(CONTENT)), 0, full)
+    assert refused.is_set()
+    assert way.given <= way.halt_at + SENT
+
+
+def test_a_disk_that_takes_no_more_ends_a_request_that_waits_for_it() -> None:
+    way, most = Way(), PIECE // SENT * SENT
+    came = Event()
+    way.hear = lambda: came.set() if way.given == most else None
+
+    def full(_piece: memoryview) -> None:
+        assert came.wait(timeout=60)
+        raise OSError(28, "No space left on device")
+
+    with Ranges(way, WIDE) as reading, pytest.raises(OSError, match="No space left"):
+        reading.read(Version(KEY, len(CONTENT)), 0, full)
+    assert way.given == most
+
+
+def test_a_disk_that_takes_no_more_ends_what_is_asked_for_ahead() -> None:
     way = Way()
 
-    def full(piece: memoryview) -> None:
-        if len(way.taken) > PIECE:
-            raise OSError(28, "No space left on device")
-        way.taken += piece
+    def full(_piece: memoryview) -> None:
+        raise OSError(28, "No space left on device")
 
-    with Ranges(way, limits) as reading:
-        reading._narrow = limits is NARROW
+    with Ranges(way, NARROW) as reading:
+        reading._narrow = True
         with pytest.raises(OSError, match="No space left"):
             reading.read(Version(KEY, len(CONTENT)), 0, full)
-    assert len(way.taken) <= 2 * PIECE
+    assert len(way.requests) <= 1 + NARROW.ahead
 
 
 def test_what_came_before_a_store_went_away_is_given() -> None:

@@ -108,7 +108,7 @@ class Ranges:
         self._limits = limits
         self._pool = ThreadPoolExecutor(limits.ahead, thread_name_prefix="range")
         self._room = Semaphore(limits.ahead)
-        self._unused: SimpleQueue[memoryview] = SimpleQueue()
+        self._unused: list[memoryview] = []
         self._came = 0
         self._narrow = False
         self._changing = Lock()
@@ -141,7 +141,7 @@ class Ranges:
         with self._room:
             buffer = self._receive(version, start, self._memory())
             take(buffer.content)
-            self._unused.put(buffer.memory)
+            self._unused.append(buffer.memory)
         return start + buffer.count
 
     def _long(self, version: Version, start: int, length: int, take: Take, watch: Watch) -> int:
@@ -161,7 +161,7 @@ class Ranges:
                     buffer = empty.get()
                     if ended.is_set():
                         raise _Enough
-                if self._narrow:
+                if self._narrow or ended.is_set():
                     buffer.count -= buffer.count % BLOCK_BYTES
                     raise _Enough
 
@@ -190,7 +190,7 @@ class Ranges:
                 ended.set()
                 empty.put(_Buffer(memory[:0]))  # for who waits for one, if ``take`` has raised
             receiving.result()
-            self._unused.put(memory)
+            self._unused.append(memory)
         return at
 
     def _next(self, full: SimpleQueue[_Buffer | None], version: Version, watch: Watch) -> _Buffer | None:
@@ -212,7 +212,7 @@ class Ranges:
         def give() -> None:
             buffer = under_way[0].result()
             take(buffer.content)
-            self._unused.put(buffer.memory)
+            self._unused.append(buffer.memory)
             under_way.popleft()
             self._room.release()
 
@@ -246,8 +246,8 @@ class Ranges:
     def _memory(self) -> memoryview:
         """Of the size of a piece; for who has room. Whoever is done with it puts it back, if nobody else has it."""
         try:
-            return self._unused.get_nowait()
-        except Empty:
+            return self._unused.pop()
+        except IndexError:
             return memoryview(mmap(-1, self._limits.piece))
 
     def _count(self, piece: bytes) -> None:
