@@ -39,7 +39,7 @@ _ONE_WAY_SECONDS, _BYTES_PER_SECOND = 0.02, 30_000_000
 _CHECKS = {
     "weightdock": "sha256, synced",
     "s5cmd": "nothing",
-    "s5cmd, then sync": "nothing, synced",
+    "s5cmd, then sha256 and sync": "sha256, synced",
     "rclone": "nothing",
     "boto3": "nothing",
     "limit: copy and sync": "nothing, synced",
@@ -56,6 +56,15 @@ bucket, prefix, folder, *names = sys.argv[1:]
 client = boto3.client("s3")
 with ThreadPoolExecutor(4) as pool:
     list(pool.map(lambda name: client.download_file(bucket, prefix + name, folder + "/" + name), names))
+"""
+_SHA256 = """\
+import hashlib, pathlib, sys
+from concurrent.futures import ThreadPoolExecutor
+def digest(path):
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256")
+with ThreadPoolExecutor(2) as pool:
+    list(pool.map(digest, pathlib.Path(sys.argv[1]).iterdir()))
 """
 
 
@@ -96,10 +105,12 @@ def contenders(
     )
     files = [f"{name}.bin" for name in names]
     s5cmd = peers.s5cmd("cp", f"s3://{source}/*.bin", f"{into}/")
+    checked: Command = [sys.executable, _SHA256, into]
+    then = 'python=$0 check=$1 into=$2; shift 2; "$@" && "$python" -c "$check" "$into" && sync -f .'
     commands: dict[str, tuple[Command, Mapping[str, str]]] = {
         "weightdock": ([WEIGHTDOCK, "fetch", "--framework", "toy", "--json"], ours),
         "s5cmd": (s5cmd, given),
-        "s5cmd, then sync": (["sh", "-c", '"$@" && sync -f .', "-", *s5cmd], given),
+        "s5cmd, then sha256 and sync": (["sh", "-c", then, *checked, *s5cmd], given),
         "rclone": (peers.rclone("copy", "--include", "*.bin", peers.remote(source), into), given),
         "boto3": ([sys.executable, "-c", _BOTO3, bucket, f"{PREFIX}/toy/", into, *files], given),
     }
