@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 
 import pytest
@@ -89,9 +89,9 @@ class Way(MemoryStore):
         return self.lengths
 
 
-def test_on_a_wide_way_a_file_is_long_requests_which_are_given_in_halves_of_a_piece() -> None:
+def test_on_a_wide_way_a_file_is_long_requests_one_after_another() -> None:
     way = Way()
-    assert way.read(Ranges(way, WIDE)) == [PIECE // 2] * 12 + [100]
+    assert way.read(Ranges(way, WIDE)) == [PIECE] * 6 + [100]
     assert len(way.requests) == 4
 
 
@@ -143,7 +143,7 @@ def test_many_files_share_the_room_of_two_pieces() -> None:
 
 def test_a_disk_that_takes_no_more_ends_a_request_of_which_more_comes() -> None:
     refused = Event()
-    way = Way(halt_at=PIECE // 2 + 3 * SENT, halting=lambda: refused.wait(timeout=60))
+    way = Way(halt_at=PIECE + 3 * SENT, halting=lambda: refused.wait(timeout=60))
 
     def full(_piece: memoryview) -> None:
         refused.set()
@@ -156,7 +156,7 @@ def test_a_disk_that_takes_no_more_ends_a_request_of_which_more_comes() -> None:
 
 
 def test_a_disk_that_takes_no_more_ends_a_request_that_waits_for_it() -> None:
-    way, most = Way(), PIECE // SENT * SENT
+    way, most = Way(), 2 * PIECE // SENT * SENT
     came = Event()
     way.hear = lambda: came.set() if way.given == most else None
 
@@ -164,7 +164,8 @@ def test_a_disk_that_takes_no_more_ends_a_request_that_waits_for_it() -> None:
         assert came.wait(timeout=60)
         raise OSError(28, "No space left on device")
 
-    with Ranges(way, WIDE) as reading, pytest.raises(OSError, match="No space left"):
+    limits = replace(WIDE, request=len(CONTENT))
+    with Ranges(way, limits) as reading, pytest.raises(OSError, match="No space left"):
         reading.read(Version(KEY, len(CONTENT)), 0, full)
     assert way.given == most
 

@@ -1,6 +1,6 @@
 """Objects read as fast as the way allows, and given on in order: one cap for all files of a run.
 
-On a wide way a file is a few long requests, one after another, read into one buffer while the other is hashed and
+On a wide way a file is a few long requests, one after another, read into one buffer while another is hashed and
 written. Where one connection is narrow (far away, or metered), more ranges are asked for ahead, kept until it is their
 turn, and given on in order. So a file on disk is always a beginning of the object, which a later run can go on from,
 and memory is bounded by the number of buffers, whatever the sizes of files.
@@ -12,15 +12,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from mmap import mmap
-from queue import Empty, SimpleQueue
-from threading import Event, Lock, Semaphore
+from queue import Empty
+from threading import Lock, Semaphore
 from types import TracebackType
 from typing import Self
 
-from weightdock.node.direct import BLOCK_BYTES
+from weightdock.node.buffers import Buffer, Pipe
 from weightdock.store import ObjectStore, Version
 
 
@@ -46,34 +45,13 @@ class Limits:
 
 LIMITS = Limits()
 
+_BUFFERS = 3  # of a file on a wide way, if there is room: one is filled, one is hashed and written, one lies between
+
 Take = Callable[[memoryview], None]
 """Hears the pieces of a file, in order; they are its until it returns.
 
 Each begins in a block of memory and has whole blocks (node/direct.py), but for a file's last one.
 """
-
-
-class _Enough(Exception):  # noqa: N818  # no error: the rest is asked for in another manner, or not at all
-    """Nobody wants more of an answer."""
-
-
-class _Buffer:
-    """What has come of a range, in memory that is used again and again: new pages are dear."""
-
-    def __init__(self, memory: memoryview) -> None:
-        self.memory = memory
-        self.count = 0
-
-    @property
-    def content(self) -> memoryview:
-        return self.memory[: self.count]
-
-    def add(self, piece: bytes) -> bytes:
-        """Take what fits, and give the rest back."""
-        start, self.count = self.count, min(self.count + len(piece), len(self.memory))
-        fits = self.count - start
-        self.memory[start : self.count] = piece[:fits]
-        return piece[fits:]
 
 
 class Watch:
@@ -126,14 +104,13 @@ class Ranges:
 
         Raises as :meth:`weightdock.store.ObjectStore.read_range` does, and what ``take`` raises.
         """
-        watch = Watch(self._limits)
         # The first answer names the version, which all others are to have.
         while start < version.size_bytes and (version.etag is None or not self._narrow):
             left = version.size_bytes - start
             if self._narrow or left <= self._limits.piece:
                 start = self._short(version, start, take)
             else:
-                start = self._long(version, start, min(left, self._limits.request), take, watch)
+                start = self._long(version, start, take)
         self._ahead(version, start, take)
 
     def _short(self, version: Version, start: int, take: Take) -> int:
@@ -144,61 +121,45 @@ class Ranges:
             self._unused.append(buffer.memory)
         return start + buffer.count
 
-    def _long(self, version: Version, start: int, length: int, take: Take, watch: Watch) -> int:
-        """Read by one request, each half of a buffer in turn. Where it ended: early where the way is narrow."""
-        full: SimpleQueue[_Buffer | None] = SimpleQueue()
-        empty: SimpleQueue[_Buffer] = SimpleQueue()
-        ended = Event()
-
-        def receive() -> None:
-            buffer = empty.get()
-
-            def heard(piece: bytes) -> None:
-                nonlocal buffer
-                self._count(piece)
-                while piece := buffer.add(piece):
-                    full.put(buffer)
-                    buffer = empty.get()
-                    if ended.is_set():
-                        raise _Enough
-                if self._narrow or ended.is_set():
-                    buffer.count -= buffer.count % BLOCK_BYTES
-                    raise _Enough
-
+    def _long(self, version: Version, start: int, take: Take) -> int:
+        """Read by long requests, into a few buffers in turn. Where it ended: early where the way is narrow."""
+        at, watch = start, Watch(self._limits)
+        pipe = Pipe(enough=lambda: self._narrow)
+        held: list[memoryview] = []
+        try:
+            while len(held) < _BUFFERS and self._room.acquire(blocking=not held):
+                held.append(self._memory())
+                pipe.empty.put(Buffer(held[-1]))
+            receiving = self._pool.submit(pipe.receive, lambda heard: self._requests(version, start, heard))
             try:
-                with suppress(_Enough):
-                    self.store.read_range(version, start, length, heard)
-            finally:
-                if buffer.count:
-                    full.put(buffer)
-                full.put(None)
-
-        at = start
-        with self._room:
-            memory = self._memory()
-            middle = len(memory) // 2
-            empty.put(_Buffer(memory[:middle]))
-            empty.put(_Buffer(memory[middle:]))
-            receiving = self._pool.submit(receive)
-            try:
-                while buffer := self._next(full, version, watch):
+                while buffer := self._next(pipe, version, watch):
                     take(buffer.content)
                     at += buffer.count
                     buffer.count = 0
-                    empty.put(buffer)
+                    pipe.empty.put(buffer)
             finally:
-                ended.set()
-                empty.put(_Buffer(memory[:0]))  # for who waits for one, if ``take`` has raised
+                pipe.end()
             receiving.result()
-            self._unused.append(memory)
+            self._unused += held
+        finally:
+            for _ in held:
+                self._room.release()
         return at
 
-    def _next(self, full: SimpleQueue[_Buffer | None], version: Version, watch: Watch) -> _Buffer | None:
+    def _requests(self, version: Version, start: int, heard: Callable[[bytes], None]) -> None:
+        def counted(piece: bytes) -> None:
+            self._count(piece)
+            heard(piece)
+
+        for begin in range(start, version.size_bytes, self._limits.request):
+            self.store.read_range(version, begin, min(self._limits.request, version.size_bytes - begin), counted)
+
+    def _next(self, pipe: Pipe, version: Version, watch: Watch) -> Buffer | None:
         """What is full next. Looks now and then whether the way is narrow."""
         while True:
             asked = time.monotonic()
             try:
-                return full.get(timeout=self._limits.window)
+                return pipe.full.get(timeout=self._limits.window)
             except Empty:
                 pass
             finally:
@@ -207,7 +168,7 @@ class Ranges:
                     self._narrow = True
 
     def _ahead(self, version: Version, start: int, take: Take) -> None:
-        under_way: deque[Future[_Buffer]] = deque()
+        under_way: deque[Future[Buffer]] = deque()
 
         def give() -> None:
             buffer = under_way[0].result()
@@ -232,9 +193,9 @@ class Ranges:
                 future.cancel()
                 self._room.release()
 
-    def _receive(self, version: Version, start: int, memory: memoryview) -> _Buffer:
+    def _receive(self, version: Version, start: int, memory: memoryview) -> Buffer:
         """One range that fits into a buffer."""
-        buffer = _Buffer(memory)
+        buffer = Buffer(memory)
 
         def heard(piece: bytes) -> None:
             self._count(piece)
