@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event as Happened
 
 import pytest
 
@@ -15,8 +17,9 @@ from weightdock.cache.room import Room
 from weightdock.errors import ExitCode, StoreError
 from weightdock.events import Event, Stage, State
 from weightdock.node.fill import Fill
+from weightdock.node.ranges import Ranges
 from weightdock.report import Outcome, RunReport
-from weightdock.store import manifest
+from weightdock.store import Version, manifest
 from weightdock.store.manifest import manifest_key
 
 NAMES = ("alpha", "beta", "gamma")
@@ -234,3 +237,55 @@ def test_a_manifest_that_names_a_file_of_another_kind_is_refused(node: Node) -> 
         )
     ]
     assert (report.exit_code, files(node.root)) == (ExitCode.INTEGRITY, set())
+
+
+LARGE = bytes(20 * 1024 * 1024)
+
+
+def test_a_run_that_is_ended_early_keeps_the_half_of_what_was_under_way(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, stopped = Happened(), Happened()
+    through, stop = MemoryStore.read_range, Ranges.stop
+
+    def read_range(
+        store: MemoryStore, version: Version, start: int, length: int, take: Callable[[bytes], None]
+    ) -> None:
+        if version.key == key_of("alpha"):
+            assert begun.wait(timeout=60)
+            raise KeyboardInterrupt  # as Ctrl-C does in the thread that waits for this one
+
+        def slowly(piece: bytes) -> None:
+            take(piece[: len(piece) // 2])
+            begun.set()
+            assert stopped.wait(timeout=60), "the run waits for whole files"
+            take(piece[len(piece) // 2 :])
+
+        through(store, version, start, length, slowly)
+
+    def noted(ranges: Ranges) -> None:
+        stop(ranges)
+        stopped.set()
+
+    node.store.keep(key_of("beta"), LARGE)
+    known = {"alpha": entry("alpha"), "beta": entry("beta", LARGE)}
+    manifest.publish(node.store, PREFIX, TOY, known)
+    with monkeypatch.context() as patched:
+        patched.setattr(MemoryStore, "read_range", read_range)
+        patched.setattr(Ranges, "stop", noted)
+        with pytest.raises(KeyboardInterrupt):
+            node.fill("alpha", "beta")
+    (half,) = node.cache.leftovers(digest(LARGE))
+    assert half.stat().st_size == len(LARGE) // 2
+    assert node.fill("beta").exit_code is ExitCode.DONE
+    assert node.weights() == {"beta.bin": LARGE}
+
+
+def test_a_whole_half_that_was_damaged_is_thrown_away_though_it_ends_with_a_block(node: Node) -> None:
+    node.store.keep(key_of("beta"), LARGE)
+    manifest.publish(node.store, PREFIX, TOY, {"beta": entry("beta", LARGE)})
+    half = node.root / ".partial" / "toy-beta-1" / str(digest(LARGE))
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"damaged" + LARGE[7:])
+    assert node.fill("beta").exit_code is ExitCode.DONE
+    assert node.weights() == {"beta.bin": LARGE}

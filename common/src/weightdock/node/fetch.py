@@ -86,8 +86,8 @@ class Fetch:
             self.observe(Event(entry.model, Stage.FETCH, State.PROGRESS, done, entry.size_bytes))
 
         with ThreadPoolExecutor(1, thread_name_prefix="disk") as disk:  # whose thread begins with the first large piece
-            if leftovers:
-                _copy(leftovers[0], entry.size_bytes, take)
+            if leftovers:  # all but the last block, at most: the store's answer with it names the version
+                _copy(leftovers[0], entry.size_bytes - 1, take)
             self.ranges.read(version, done, take)
         return Digest(digest.hexdigest())
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -44,7 +45,7 @@ class Fill:
         """
         frameworks = dict.fromkeys(spec.model.framework for spec in specs)
         known = {framework: manifest.read(self.store, self.prefix, framework) for framework in frameworks}
-        with ThreadPoolExecutor(_FILES) as pool, Ranges(self.store) as ranges:
+        with Ranges(self.store) as ranges, ThreadPoolExecutor(_FILES) as pool, _stopping(ranges):
             fetch = Fetch(self.prefix, ranges, self.room.cache, self.observe)
             looked = list(pool.map(lambda spec: self._guarded(spec, lambda: self._look(spec, known)), specs))
             missing = [found for found in looked if isinstance(found, Entry)]
@@ -90,3 +91,13 @@ class Fill:
         except WeightdockError as error:
             self.observe(Event(spec.model, Stage.FETCH, State.FAILED, note=error.what))
             return ModelResult(spec.model, spec.key(self.prefix), Outcome.FAILED, error=error)
+
+
+@contextmanager
+def _stopping(ranges: Ranges) -> Iterator[None]:
+    """End what is under way when the run ends early, as by Ctrl-C: the pool would wait for whole files."""
+    try:
+        yield
+    except BaseException:
+        ranges.stop()
+        raise

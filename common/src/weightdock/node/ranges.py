@@ -89,6 +89,7 @@ class Ranges:
         self._unused: list[memoryview] = []
         self._came = 0
         self._narrow = False
+        self._stopped = False
         self._changing = Lock()
 
     def __enter__(self) -> Self:
@@ -98,6 +99,10 @@ class Ranges:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown()
+
+    def stop(self) -> None:
+        """Let every reading end soon, with a KeyboardInterrupt in its thread: what came stays a half."""
+        self._stopped = True
 
     def read(self, version: Version, start: int, take: Take) -> None:
         """Give ``take`` the object's bytes from ``start`` on, in order; ``start`` is a multiple of a block.
@@ -212,5 +217,7 @@ class Ranges:
             return memoryview(mmap(-1, self._limits.piece))
 
     def _count(self, piece: bytes) -> None:
+        if self._stopped:
+            raise KeyboardInterrupt
         with self._changing:
             self._came += len(piece)
