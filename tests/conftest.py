@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hypothesis
 
-pytest_plugins = ["support.servers", "support.toy", "support.r2_fixtures"]
+pytest_plugins = ["support.servers", "support.toy", "support.r2_fixtures", "support.resolve_scene"]
 
 # Time on a shared machine says nothing about the code, and nothing is written into the tree.
 hypothesis.settings.register_profile("weightdock", deadline=None, database=None)
