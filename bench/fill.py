@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import compileall
+import shlex
 import shutil
 import sys
 import tempfile
@@ -57,15 +58,6 @@ client = boto3.client("s3")
 with ThreadPoolExecutor(4) as pool:
     list(pool.map(lambda name: client.download_file(bucket, prefix + name, folder + "/" + name), names))
 """
-_SHA256 = """\
-import hashlib, pathlib, sys
-from concurrent.futures import ThreadPoolExecutor
-def digest(path):
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256")
-with ThreadPoolExecutor(2) as pool:
-    list(pool.map(digest, pathlib.Path(sys.argv[1]).iterdir()))
-"""
 
 
 def put(server: Server, bucket: str, folder: Path, count: int, size: int) -> list[str]:
@@ -105,12 +97,11 @@ def contenders(
     )
     files = [f"{name}.bin" for name in names]
     s5cmd = peers.s5cmd("cp", f"s3://{source}/*.bin", f"{into}/")
-    checked: Command = [sys.executable, _SHA256, into]
-    then = 'python=$0 check=$1 into=$2; shift 2; "$@" && "$python" -c "$check" "$into" && sync -f .'
+    then = f'"$@" && {shlex.join([sys.executable, limits.__file__, "check", str(into), str(into)])} && sync -f .'
     commands: dict[str, tuple[Command, Mapping[str, str]]] = {
         "weightdock": ([WEIGHTDOCK, "fetch", "--framework", "toy", "--json"], ours),
         "s5cmd": (s5cmd, given),
-        "s5cmd, then sha256 and sync": (["sh", "-c", then, *checked, *s5cmd], given),
+        "s5cmd, then sha256 and sync": (["sh", "-c", then, "-", *s5cmd], given),
         "rclone": (peers.rclone("copy", "--include", "*.bin", peers.remote(source), into), given),
         "boto3": ([sys.executable, "-c", _BOTO3, bucket, f"{PREFIX}/toy/", into, *files], given),
     }
