@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -239,7 +240,7 @@ def test_a_manifest_that_names_a_file_of_another_kind_is_refused(node: Node) -> 
     assert (report.exit_code, files(node.root)) == (ExitCode.INTEGRITY, set())
 
 
-LARGE = bytes(20 * 1024 * 1024)
+LARGE = random.Random("large").randbytes(20 * 1024 * 1024)
 
 
 def test_a_run_that_is_ended_early_keeps_the_half_of_what_was_under_way(

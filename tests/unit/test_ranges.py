@@ -6,9 +6,10 @@ import ctypes
 import math
 import random
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -125,11 +126,21 @@ def test_a_way_that_shows_to_be_narrow_ends_its_request_and_the_rest_comes_in_pi
 
 
 def test_on_a_narrow_way_a_file_begins_with_one_piece_which_names_its_version() -> None:
-    way = Way()
+    way, pinned = Way(), []
     reading = Ranges(way, NARROW)
     reading._narrow = True
-    assert way.read(reading) == [PIECE] * 6 + [100]
+    through = reading._pool.submit
+
+    def submit(call: Callable[..., Any], version: Version, *more: object) -> Future[Any]:
+        pinned.append(version.etag)
+        return through(call, version, *more)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(reading._pool, "submit", submit)
+        assert way.read(reading) == [PIECE] * 6 + [100]
     assert len(way.requests) == 7
+    assert len(pinned) == 6
+    assert None not in pinned, "asked ahead before the first answer"
 
 
 def test_many_files_share_the_room_of_two_pieces() -> None:
