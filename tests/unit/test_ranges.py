@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import mmap
 import random
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +17,7 @@ import pytest
 from support.memory_store import MemoryStore
 from weightdock.artifact import ObjectKey
 from weightdock.errors import StoreError
+from weightdock.node import ranges
 from weightdock.node.direct import BLOCK_BYTES
 from weightdock.node.ranges import Limits, Ranges, Watch
 from weightdock.store import Version
@@ -192,6 +194,39 @@ def test_a_disk_that_takes_no_more_ends_what_is_asked_for_ahead() -> None:
         with pytest.raises(OSError, match="No space left"):
             reading.read(Version(KEY, len(CONTENT)), 0, full)
     assert len(way.requests) <= 1 + NARROW.ahead
+
+
+def test_what_still_comes_for_a_file_that_failed_has_its_room_until_it_has_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, go_on = [], Event()
+
+    def counted(*given: int) -> mmap.mmap:
+        made.append(given)
+        return mmap.mmap(*given)
+
+    class Late(Way):
+        def read_range(self, version: Version, start: int, length: int, take: Callable[[bytes], None]) -> None:
+            if start == 2 * PIECE:
+                assert go_on.wait(timeout=60)
+            super().read_range(version, start, length, take)
+
+    def full(piece: memoryview) -> None:
+        if way.lengths:
+            raise OSError(28, "No space left on device")
+        way.take(piece)
+
+    monkeypatch.setattr(ranges, "mmap", counted)
+    way, other = Late(), Way()
+    with Ranges(way, NARROW) as reading:
+        reading._narrow = True
+        with pytest.raises(OSError, match="No space left"):
+            reading.read(Version(KEY, len(CONTENT)), 0, full)
+        reading.store = other
+        reading.read(Version(KEY, len(CONTENT)), 0, other.take)
+        go_on.set()
+    assert other.taken == CONTENT
+    assert len(made) <= NARROW.ahead
 
 
 def test_what_came_before_a_store_went_away_is_given() -> None:

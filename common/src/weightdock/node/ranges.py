@@ -17,7 +17,7 @@ from mmap import mmap
 from queue import Empty
 from threading import Lock, Semaphore
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from weightdock.node.buffers import Buffer, Pipe
 from weightdock.store import ObjectStore, Version
@@ -120,35 +120,34 @@ class Ranges:
 
     def _short(self, version: Version, start: int, take: Take) -> int:
         """Read one piece, in this thread. Where it ends."""
-        with self._room:
-            buffer = self._receive(version, start, self._memory())
+        memory = self._borrow()
+        try:
+            buffer = self._receive(version, start, memory)
             take(buffer.content)
-            self._unused.append(buffer.memory)
+        finally:
+            self._give_back(memory)
         return start + buffer.count
 
     def _long(self, version: Version, start: int, take: Take) -> int:
         """Read by long requests, into a few buffers in turn. Where it ended: early where the way is narrow."""
         at, watch = start, Watch(self._limits)
         pipe = Pipe(enough=lambda: self._narrow)
-        held: list[memoryview] = []
+        held = [self._borrow()]
+        while len(held) < _BUFFERS and self._room.acquire(blocking=False):
+            held.append(self._memory())
+        for memory in held:
+            pipe.empty.put(Buffer(memory))
+        receiving = self._pool.submit(pipe.receive, lambda heard: self._requests(version, start, heard))
         try:
-            while len(held) < _BUFFERS and self._room.acquire(blocking=not held):
-                held.append(self._memory())
-                pipe.empty.put(Buffer(held[-1]))
-            receiving = self._pool.submit(pipe.receive, lambda heard: self._requests(version, start, heard))
-            try:
-                while buffer := self._next(pipe, version, watch):
-                    take(buffer.content)
-                    at += buffer.count
-                    buffer.count = 0
-                    pipe.empty.put(buffer)
-            finally:
-                pipe.end()
-            receiving.result()
-            self._unused += held
+            while buffer := self._next(pipe, version, watch):
+                take(buffer.content)
+                at += buffer.count
+                buffer.count = 0
+                pipe.empty.put(buffer)
         finally:
-            for _ in held:
-                self._room.release()
+            pipe.end()
+            self._give_back_after(receiving, *held)
+        receiving.result()
         return at
 
     def _requests(self, version: Version, start: int, heard: Callable[[bytes], None]) -> None:
@@ -173,30 +172,30 @@ class Ranges:
                     self._narrow = True
 
     def _ahead(self, version: Version, start: int, take: Take) -> None:
-        under_way: deque[Future[Buffer]] = deque()
+        under_way: deque[tuple[Future[Buffer], memoryview]] = deque()
 
         def give() -> None:
-            buffer = under_way[0].result()
-            take(buffer.content)
-            self._unused.append(buffer.memory)
+            future, memory = under_way[0]
+            take(future.result().content)
             under_way.popleft()
-            self._room.release()
+            self._give_back(memory)
 
         try:
             for at in range(start, version.size_bytes, self._limits.piece):
                 # Who holds some room does not wait for more, or two files would wait for each other.
                 while not self._room.acquire(blocking=not under_way):
                     give()
-                under_way.append(self._pool.submit(self._receive, version, at, self._memory()))
+                memory = self._memory()
+                under_way.append((self._pool.submit(self._receive, version, at, memory), memory))
                 # Whatever has arrived meanwhile is hashed while the others are on their way.
-                while under_way and under_way[0].done():
+                while under_way and under_way[0][0].done():
                     give()
             while under_way:
                 give()
         finally:
-            for future in under_way:
+            for future, memory in under_way:
                 future.cancel()
-                self._room.release()
+                self._give_back_after(future, memory)
 
     def _receive(self, version: Version, start: int, memory: memoryview) -> Buffer:
         """One range that fits into a buffer."""
@@ -209,12 +208,26 @@ class Ranges:
         self.store.read_range(version, start, min(len(memory), version.size_bytes - start), heard)
         return buffer
 
+    def _borrow(self) -> memoryview:
+        """Memory of the size of a piece, when there is room."""
+        self._room.acquire()
+        return self._memory()
+
     def _memory(self) -> memoryview:
-        """Of the size of a piece; for who has room. Whoever is done with it puts it back, if nobody else has it."""
+        """The same, for who has acquired the room."""
         try:
             return self._unused.pop()
         except IndexError:
             return memoryview(mmap(-1, self._limits.piece))
+
+    def _give_back_after(self, received: Future[Any], *memories: memoryview) -> None:
+        """At once, if that has ended: for a file that failed, something may still come, and is written there."""
+        received.add_done_callback(lambda _: self._give_back(*memories))
+
+    def _give_back(self, *memories: memoryview) -> None:
+        for memory in memories:
+            self._unused.append(memory)
+            self._room.release()
 
     def _count(self, piece: bytes) -> None:
         if self._stopped:
