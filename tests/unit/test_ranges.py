@@ -196,18 +196,28 @@ def test_a_disk_that_takes_no_more_ends_what_is_asked_for_ahead() -> None:
     assert len(way.requests) <= 1 + NARROW.ahead
 
 
-def test_what_still_comes_for_a_file_that_failed_has_its_room_until_it_has_come(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    made, go_on = [], Event()
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[mmap.mmap]:
+    """The memory of every reading, in the order in which it was made."""
+    made: list[mmap.mmap] = []
 
-    def counted(*given: int) -> mmap.mmap:
-        made.append(given)
-        return mmap.mmap(*given)
+    def kept(*given: int) -> mmap.mmap:
+        made.append(mmap.mmap(*given))
+        return made[-1]
+
+    monkeypatch.setattr(ranges, "mmap", kept)
+    return made
+
+
+def test_what_was_asked_ahead_for_a_file_that_failed_has_its_room_until_it_has_come(made: list[mmap.mmap]) -> None:
+    begun, go_on = Event(), Event()
 
     class Late(Way):
         def read_range(self, version: Version, start: int, length: int, take: Callable[[bytes], None]) -> None:
+            if start == PIECE:
+                assert begun.wait(timeout=60)
             if start == 2 * PIECE:
+                begun.set()
                 assert go_on.wait(timeout=60)
             super().read_range(version, start, length, take)
 
@@ -216,7 +226,6 @@ def test_what_still_comes_for_a_file_that_failed_has_its_room_until_it_has_come(
             raise OSError(28, "No space left on device")
         way.take(piece)
 
-    monkeypatch.setattr(ranges, "mmap", counted)
     way, other = Late(), Way()
     with Ranges(way, NARROW) as reading:
         reading._narrow = True
@@ -226,7 +235,24 @@ def test_what_still_comes_for_a_file_that_failed_has_its_room_until_it_has_come(
         reading.read(Version(KEY, len(CONTENT)), 0, other.take)
         go_on.set()
     assert other.taken == CONTENT
-    assert len(made) <= NARROW.ahead
+    assert len(made) == NARROW.ahead
+
+
+def test_nobody_gets_the_memory_into_which_a_file_that_failed_is_still_received(made: list[mmap.mmap]) -> None:
+    go_on = Event()
+    way, other = Way(halt_at=PIECE + 3 * SENT, halting=lambda: go_on.wait(timeout=60)), Way()
+
+    def full(_piece: memoryview) -> None:
+        raise OSError(28, "No space left on device")
+
+    with Ranges(way, replace(WIDE, ahead=4)) as reading:
+        with pytest.raises(OSError, match="No space left"):
+            reading.read(Version(KEY, len(CONTENT)), 0, full)
+        reading.store = other
+        reading.read(Version(KEY, len(CONTENT)), 0, other.take)
+        go_on.set()
+    assert other.taken == CONTENT
+    assert set(other.addresses) == {address(memoryview(made[3]))}
 
 
 def test_what_came_before_a_store_went_away_is_given() -> None:
