@@ -51,7 +51,7 @@ def _secrets(given: dict[str, str]) -> list[str]:
     return [given["AWS_SECRET_ACCESS_KEY"], given["AWS_ACCESS_KEY_ID"]]
 
 
-def test_a_dry_run_asks_the_store_and_imports_neither_framework_nor_botocore(moto: Server, tmp_path: Path) -> None:
+def test_a_dry_run_asks_the_store_and_imports_neither_framework_nor_what_writes(moto: Server, tmp_path: Path) -> None:
     output = tmp_path / "tried.json"
     probe = [sys.executable, import_probe.__file__, str(output), "weightdock.cli"]
     ran = run([*probe, "upload", "--dry-run", "--framework", "timm"], moto.environment(moto.new_bucket()), cwd=tmp_path)

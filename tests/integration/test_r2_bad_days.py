@@ -33,7 +33,7 @@ from support.upload_requests import REQUESTS
 from support.upload_scene import Scene
 from weightdock.errors import ExitCode
 from weightdock.report import Outcome
-from weightdock.store import connections, manifest, pace
+from weightdock.store import endpoint, manifest, pace
 from weightdock.store.pace import Pace
 
 pytestmark = pytest.mark.usefixtures("small_thresholds")
@@ -141,7 +141,7 @@ def test_a_body_that_broke_off_is_sent_again(errand: Errand, asked: str, after_b
 def test_a_request_that_is_never_answered_is_made_again(
     errand: Errand, asked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "READ_SECONDS", 0.4)
+    monkeypatch.setattr(endpoint, "READ_SECONDS", 0.4)
     assert errand.store.objects("nothing/") == {}  # an endpoint that never answered at all is not waited for again
     errand.scene.bench.double.inject(Silence(), REQUESTS[asked])
     assert errand.upload().exit_code == 0

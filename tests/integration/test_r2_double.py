@@ -27,6 +27,7 @@ from support.r2_double import (
     Truncate,
     When,
 )
+from support.samples import room_for
 from support.servers import Server
 from support.zero_store import zero_store
 from weightdock.artifact import ModelId, ObjectKey
@@ -90,9 +91,9 @@ def test_weightdock_s_store_keeps_the_rules(
     found = store.head(key)
     assert found
     assert (found.size_bytes, found.sha256) == (size, file.sha256)
-    back = bytearray()
-    store.read_range(Version(key, size), 0, size, back.extend)
-    assert back == file.path.read_bytes()
+    back = room_for(size)
+    store.read_range(Version(key, size), 0, size, back)
+    assert back.content == file.path.read_bytes()
     assert store.sha256_of(key, lambda _: None) == file.sha256
     assert not store.put_file(file, key, lambda _: None)
     assert [*store.objects("models/")] == [NAME]

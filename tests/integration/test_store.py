@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from support.command import environment
-from support.samples import PREFIX, content, digest, verified
+from support.samples import PREFIX, content, digest, room_for, verified
 from support.scripted_server import refusing, silent
 from support.servers import Server
 from weightdock.artifact import ObjectKey
@@ -110,9 +110,9 @@ def test_any_range_of_a_file_is_read_whoever_put_it_there(server: Server, bucket
     server.client().put_object(Bucket=bucket, Key=KEY, Body=weights)
     version = Version(KEY, len(weights))
     for start, end in ((0, len(weights)), (0, 1), (1_000_000, 2_500_001), (len(weights) - 7, len(weights))):
-        piece = bytearray()
-        store.read_range(version, start, end - start, piece.extend)
-        assert piece == weights[start:end]
+        piece = room_for(end - start)
+        store.read_range(version, start, end - start, piece)
+        assert piece.content == weights[start:end]
     received: list[int] = []
     assert store.sha256_of(KEY, received.append) == digest(weights)
     assert (received[-1], received) == (len(weights), sorted(received))
@@ -124,15 +124,15 @@ def test_a_range_is_of_the_version_that_was_met_first_or_of_none(
     first, second = Version(KEY, 5), Version(KEY, 5)
     for version, weights in ((first, b"first"), (second, b"other")):
         moto.client().put_object(Bucket=moto_bucket, Key=KEY, Body=weights)
-        read = bytearray()
-        moto_store.read_range(version, 0, 4, read.extend)
-        assert read == weights[:4]
+        read = room_for(4)
+        moto_store.read_range(version, 0, 4, read)
+        assert read.content == weights[:4]
     with pytest.raises(StoreError) as refused:
-        moto_store.read_range(first, 4, 1, bytearray().extend)
+        moto_store.read_range(first, 4, 1, room_for(1))
     assert refused.value.cause == "somebody replaced or removed it while it was read"
     moto.client().delete_object(Bucket=moto_bucket, Key=KEY)
     with pytest.raises(StoreError) as refused:
-        moto_store.read_range(second, 4, 1, bytearray().extend)
+        moto_store.read_range(second, 4, 1, room_for(1))
     assert refused.value.cause == "somebody replaced or removed it while it was read"
 
 
@@ -140,7 +140,7 @@ def test_a_range_of_an_object_of_another_size_is_refused(server: Server, bucket:
     server.client().put_object(Bucket=bucket, Key=KEY, Body=b"the weights")
     for size, start in ((10, 0), (12, 0), (20, 15)):  # the last asks for what lies behind its end
         with pytest.raises(IntegrityError) as refused:
-            store.read_range(Version(KEY, size), start, size - start, bytearray().extend)
+            store.read_range(Version(KEY, size), start, size - start, room_for(size))
         assert refused.value.what == f"{KEY} is not what it should be"
 
 
@@ -152,7 +152,7 @@ def test_an_object_that_is_not_there_is_an_answer_when_asked_after_and_an_error_
         store.sha256_of(KEY, lambda _: None)
     assert refused.value.what == f"the store did not give {KEY}"
     with pytest.raises(StoreError) as refused:
-        store.read_range(Version(KEY, 5), 0, 5, bytearray().extend)
+        store.read_range(Version(KEY, 5), 0, 5, room_for(5))
     assert (refused.value.cause, refused.value.next) == (
         "it is not there",
         "run `weightdock upload`, which puts it there again",

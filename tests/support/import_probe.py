@@ -13,7 +13,7 @@ from pathlib import Path
 
 FOREIGN = frozenset(
     {"boto3", "botocore", "docker", "httpx", "huggingface_hub", "requests", "safetensors", "timm", "torch"}
-    | {"torchvision", "ultralytics"}
+    | {"torchvision", "ultralytics", "urllib3"}
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import RLock
@@ -10,7 +9,7 @@ from threading import RLock
 from support.samples import digest
 from weightdock.artifact import Digest, ObjectKey
 from weightdock.errors import IntegrityError, StoreError, WeightdockError
-from weightdock.store import BytesObserver, Document, PendingUpload, StoredObject, Version
+from weightdock.store import BytesObserver, Document, PendingUpload, StoredObject, Target, Version
 from weightdock.verify import VerifiedFile
 
 
@@ -18,6 +17,15 @@ from weightdock.verify import VerifiedFile
 class _Kept:
     shown: StoredObject
     content: bytes
+
+
+def put(content: bytes, target: Target) -> int:
+    """Put of it what there is room for. How much that is."""
+    room = target.room()
+    count = min(len(content), len(room))
+    room[:count] = content[:count]
+    target.came(count)
+    return count
 
 
 class MemoryStore:
@@ -84,7 +92,7 @@ class MemoryStore:
         received(len(content))
         return digest(content)
 
-    def read_range(self, version: Version, start: int, length: int, take: Callable[[bytes], None]) -> None:
+    def read_range(self, version: Version, start: int, length: int, target: Target) -> None:
         self._hear("read_range", version.key)
         kept = self._kept.get(version.key)
         if kept is None or version.etag not in (None, kept.shown.etag):
@@ -95,7 +103,12 @@ class MemoryStore:
                 f"{version.key} is not what it should be", cause=size, next="nothing was kept of it; find out why"
             )
         version.etag = kept.shown.etag
-        take(kept.content[start : start + length])
+        self.give(kept.content[start : start + length], target)
+
+    def give(self, content: bytes, target: Target) -> None:
+        """Put it there, as much at a time as there is room for."""
+        while content:
+            content = content[put(content, target) :]
 
     def read_document(self, key: ObjectKey) -> Document:
         self._hear("read_document", key)

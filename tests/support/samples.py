@@ -7,6 +7,7 @@ from pathlib import Path
 
 from weightdock.artifact import Digest, Framework, ModelId, ObjectKey, Provenance
 from weightdock.catalogue import ModelSpec
+from weightdock.node.buffers import Buffer
 from weightdock.report import RunReport
 from weightdock.safety import Verdict
 from weightdock.store.manifest import Entry
@@ -32,6 +33,11 @@ def content(name: str) -> bytes:
 
 def digest(content: bytes) -> Digest:
     return Digest(hashlib.sha256(content).hexdigest())
+
+
+def room_for(size: int) -> Buffer:
+    """Where so many bytes can be read to."""
+    return Buffer(memoryview(bytearray(size)))
 
 
 def provenance(name: str = "alpha") -> Provenance:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event as Happened
@@ -20,7 +19,7 @@ from weightdock.events import Event, Stage, State
 from weightdock.node.fill import Fill
 from weightdock.node.ranges import Ranges
 from weightdock.report import Outcome, RunReport
-from weightdock.store import Version, manifest
+from weightdock.store import Target, manifest
 from weightdock.store.manifest import manifest_key
 
 NAMES = ("alpha", "beta", "gamma")
@@ -247,22 +246,17 @@ def test_a_run_that_is_ended_early_keeps_the_half_of_what_was_under_way(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, stopped = Happened(), Happened()
-    through, stop = MemoryStore.read_range, Ranges.stop
+    through, stop = MemoryStore.give, Ranges.stop
 
-    def read_range(
-        store: MemoryStore, version: Version, start: int, length: int, take: Callable[[bytes], None]
-    ) -> None:
-        if version.key == key_of("alpha"):
+    def give(store: MemoryStore, content: bytes, target: Target) -> None:
+        if content != LARGE:
             assert begun.wait(timeout=60)
             raise KeyboardInterrupt  # as Ctrl-C does in the thread that waits for this one
-
-        def slowly(piece: bytes) -> None:
-            take(piece[: len(piece) // 2])
-            begun.set()
-            assert stopped.wait(timeout=60), "the run waits for whole files"
-            take(piece[len(piece) // 2 :])
-
-        through(store, version, start, length, slowly)
+        half = len(content) // 2
+        through(store, content[:half], target)
+        begun.set()
+        assert stopped.wait(timeout=60), "the run waits for whole files"
+        through(store, content[half:], target)
 
     def noted(ranges: Ranges) -> None:
         stop(ranges)
@@ -272,7 +266,7 @@ def test_a_run_that_is_ended_early_keeps_the_half_of_what_was_under_way(
     known = {"alpha": entry("alpha"), "beta": entry("beta", LARGE)}
     manifest.publish(node.store, PREFIX, TOY, known)
     with monkeypatch.context() as patched:
-        patched.setattr(MemoryStore, "read_range", read_range)
+        patched.setattr(MemoryStore, "give", give)
         patched.setattr(Ranges, "stop", noted)
         with pytest.raises(KeyboardInterrupt):
             node.fill("alpha", "beta")

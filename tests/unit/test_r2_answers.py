@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.samples import digest
+from support.samples import digest, room_for
 from support.scripted_server import Answer, refusing, scripted
 from support.scripted_store import KEY, SECRET, WEIGHTS, refusal, store_at
 from weightdock.errors import IntegrityError, StoreError
@@ -105,7 +105,7 @@ def test_an_overloaded_store_is_asked_again() -> None:
 def test_an_unreachable_store_is_named() -> None:
     url = refusing()
     with pytest.raises(StoreError) as refused:
-        store_at(url).read_range(wanted(), 0, 5, bytearray().extend)
+        store_at(url).read_range(wanted(), 0, 5, room_for(5))
     assert str(refused.value) == (
         f"error: the store did not give {KEY}\n"
         f"cause: {url} cannot be reached: could not connect ([Errno 111] Connection refused)\n"
@@ -116,19 +116,18 @@ def test_an_unreachable_store_is_named() -> None:
 def test_an_object_that_is_cut_off_is_no_object_and_no_fault_of_the_settings() -> None:
     cut_off = ranged(0, WEIGHTS[:5], len(WEIGHTS))
     with scripted(cut_off) as script, pytest.raises(StoreError) as refused:
-        store_at(script.url).read_range(wanted(), 0, len(WEIGHTS), bytearray().extend)
+        store_at(script.url).read_range(wanted(), 0, len(WEIGHTS), room_for(len(WEIGHTS)))
     assert refused.value.what == f"the store did not give {KEY}"
     assert "AWS_ settings" not in refused.value.next
 
 
-def test_a_range_that_is_cut_off_is_gone_on_with_after_its_last_whole_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(r2, "_PIECE_BYTES", 5)
-    cut_off, piece = ranged(0, WEIGHTS[:7], len(WEIGHTS)), bytearray()
-    with scripted(cut_off, ranged(5, WEIGHTS[5:])) as script:
-        store_at(script.url).read_range(wanted(), 0, len(WEIGHTS), piece.extend)
-    assert piece == WEIGHTS
+def test_a_range_that_is_cut_off_is_gone_on_with_where_it_was() -> None:
+    cut_off, piece = ranged(0, WEIGHTS[:7], len(WEIGHTS)), room_for(len(WEIGHTS))
+    with scripted(cut_off, ranged(7, WEIGHTS[7:])) as script:
+        store_at(script.url).read_range(wanted(), 0, len(WEIGHTS), piece)
+    assert piece.content == WEIGHTS
     last = len(WEIGHTS) - 1
-    assert [request.headers["range"] for request in script.requests] == [f"bytes=0-{last}", f"bytes=5-{last}"]
+    assert [request.headers["range"] for request in script.requests] == [f"bytes=0-{last}", f"bytes=7-{last}"]
     assert [request.headers.get("if-match") for request in script.requests] == [None, '"the version"']
 
 
@@ -138,11 +137,20 @@ def test_a_range_that_is_cut_off_is_gone_on_with_after_its_last_whole_piece(monk
     ids=["all of it", "from elsewhere", "less"],
 )
 def test_a_server_that_gives_another_range_than_was_asked_for_is_not_believed(answer: Answer) -> None:
-    read = bytearray()
+    read = room_for(5)
     with scripted(answer) as script, pytest.raises(StoreError) as refused:
-        store_at(script.url).read_range(wanted(), 0, 5, read.extend)
+        store_at(script.url).read_range(wanted(), 0, 5, read)
     assert refused.value.what == f"the store did not give {KEY}"
-    assert read == b""
+    assert not read.count
+
+
+def test_of_an_answer_that_goes_on_after_the_range_nothing_more_is_taken() -> None:
+    headers = (("ETag", '"the version"'), ("Content-Range", f"bytes 0-4/{len(WEIGHTS)}"))
+    longer = Answer(206, (*headers, ("Transfer-Encoding", "chunked")), b"7\r\nthe wei\r\n0\r\n\r\n", promised_bytes=5)
+    read = room_for(7)
+    with scripted(longer) as script:
+        store_at(script.url).read_range(wanted(), 0, 5, read)
+    assert read.content == WEIGHTS[:5]
 
 
 @pytest.mark.parametrize(
@@ -155,15 +163,15 @@ def test_a_server_that_gives_another_range_than_was_asked_for_is_not_believed(an
     ids=["shorter", "longer", "it ends before the range"],
 )
 def test_an_object_of_another_size_is_refused_before_a_byte_of_it_is_taken(answer: Answer, size: str) -> None:
-    read = bytearray()
+    read = room_for(5)
     with scripted(answer) as script, pytest.raises(IntegrityError) as refused:
-        store_at(script.url).read_range(wanted(), 0, 5, read.extend)
+        store_at(script.url).read_range(wanted(), 0, 5, read)
     assert str(refused.value) == (
         f"error: {KEY} is not what it should be\n"
         f"cause: its size is {size} bytes, and the manifest says {len(WEIGHTS)}\n"
         "next: nothing was kept of it; find out who put it there (`weightdock verify`)"
     )
-    assert (bytes(read), len(script.requests)) == (b"", 1)
+    assert (read.count, len(script.requests)) == (0, 1)
 
 
 def test_an_object_is_hashed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from support.samples import digest, verified
 from support.scripted_server import Answer, Request, Script, scripted, silent
 from support.scripted_store import KEY, SECRET, WEIGHTS, refusal, store_at
 from weightdock.errors import IntegrityError, StoreError
-from weightdock.store import Document, connections, multipart, r2
+from weightdock.store import Document, endpoint, multipart, r2
 
 OK = Answer()
 
@@ -170,7 +170,7 @@ def test_a_document_that_vanished_since_it_was_read_is_a_change_like_any_other(t
 def test_a_slow_way_out_has_as_long_as_an_answer_has_and_not_as_connecting_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(endpoint, "CONNECT_SECONDS", 0.2)
     monkeypatch.setattr(r2, "SINGLE_PUT_BYTES", 20_000_000)
     size = 20_000_000  # more than the buffers between here and there hold
     file = verified(tmp_path / "alpha", weights=bytes(size))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import math
-import mmap
 import random
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from support.memory_store import MemoryStore
+from support.fake_time import Time
+from support.memory_store import MemoryStore, put
 from weightdock.artifact import ObjectKey
 from weightdock.errors import StoreError
-from weightdock.node import ranges
 from weightdock.node.direct import BLOCK_BYTES
 from weightdock.node.ranges import Limits, Ranges, Watch
-from weightdock.store import Version
+from weightdock.store import Target, Version
 
 KEY = ObjectKey("models/pretrained/toy/alpha.bin")
 PIECE = 4 * BLOCK_BYTES
@@ -56,19 +55,19 @@ class Way(MemoryStore):
         super().__init__()
         self.keep(KEY, CONTENT)
 
-    def read_range(self, version: Version, start: int, length: int, take: Callable[[bytes], None]) -> None:
-        first = not self.requests
+    def read_range(self, version: Version, start: int, length: int, target: Target) -> None:
         self.pinned.append(version.etag)
+        super().read_range(version, start, length, target)
 
-        def slowly(content: bytes) -> None:
-            for at in range(0, len(content), SENT):
-                if first and at <= self.halt_at < at + SENT:
-                    self.halting()
-                take(content[at : at + SENT])
-                self.given += SENT
-                self.hear()
-
-        super().read_range(version, start, length, slowly)
+    def give(self, content: bytes, target: Target) -> None:
+        at, first = 0, len(self.requests) == 1
+        while at < len(content):
+            if first and at <= self.halt_at < at + SENT:
+                self.halting()
+            sent = put(content[at : at + SENT], target)
+            at += sent
+            self.given += sent
+            self.hear()
 
     def take(self, piece: memoryview) -> None:
         self.addresses.append(address(piece))
@@ -79,7 +78,7 @@ class Way(MemoryStore):
         """The lengths of the pieces that were given."""
 
         def take(piece: memoryview) -> None:
-            assert address(piece) not in {address(memory) for memory in reading._unused}, "somebody else may have it"
+            assert address(piece) not in map(address, reading._unused.queue), "somebody else may have it"
             self.take(piece)
 
         with reading:
@@ -107,24 +106,29 @@ def test_of_a_file_whose_beginning_is_there_the_rest_is_given(start: int, reques
     assert len(way.requests) == requests
 
 
-def test_a_way_that_shows_to_be_narrow_ends_its_request_and_the_rest_comes_in_pieces() -> None:
-    way = Way(halt_at=PIECE + 10 * SENT)
-    reading = Ranges(way, NARROW)
-    shown = Event()
-    watch = Watch.is_narrow
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
+    """The time of what is measured."""
+    time = Time()
+    monkeypatch.setattr("time.monotonic", time.clock)
+    return time
 
-    def watched(self: Watch, now: float, waited: float, came: int) -> bool:
-        narrow = watch(self, now, waited, came)
-        if narrow:
-            shown.set()
-        return narrow
 
-    way.halting = lambda: shown.wait(timeout=60)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Watch, "is_narrow", watched)
-        way.read(reading)
-    seen = (PIECE + 10 * SENT) // BLOCK_BYTES * BLOCK_BYTES
-    assert len(way.requests) == 1 + -(-(len(CONTENT) - seen) // PIECE)
+SEEN = PIECE + 10 * SENT  # of the first answer, before it halts
+
+
+def test_a_way_that_shows_to_be_narrow_ends_its_request_and_the_rest_comes_in_pieces(clock: Time) -> None:
+    way = Way()
+    way.hear = lambda: clock.sleep(0.02) if way.given == SEEN else None
+    way.read(Ranges(way, NARROW))
+    whole = (SEEN + SENT) // BLOCK_BYTES * BLOCK_BYTES
+    assert len(way.requests) == 1 + -(-(len(CONTENT) - whole) // PIECE)
+
+
+def test_a_bucket_that_makes_wait_before_it_answers_has_no_narrow_way(clock: Time) -> None:
+    way = Way(halt_at=SEEN, halting=lambda: clock.sleep(60))
+    assert way.read(Ranges(way, replace(NARROW, waiting=0.5, request=2 * PIECE))) == [PIECE] * 6 + [100]
+    assert len(way.requests) == 4
 
 
 def test_on_a_narrow_way_a_file_begins_with_one_piece_which_names_its_version() -> None:
@@ -150,7 +154,7 @@ def test_many_files_share_the_room_of_two_pieces() -> None:
     with Ranges(ways[0], NARROW) as reading, ThreadPoolExecutor(4) as pool:
         reading._narrow = True
         list(pool.map(lambda way: reading.read(Version(KEY, len(CONTENT)), 0, way.take), ways))
-        assert len(reading._unused) <= NARROW.ahead
+        assert reading._unused.qsize() == NARROW.ahead
     assert [way.taken for way in ways] == [CONTENT] * 4
 
 
@@ -169,7 +173,7 @@ def test_a_disk_that_takes_no_more_ends_a_request_of_which_more_comes() -> None:
 
 
 def test_a_disk_that_takes_no_more_ends_a_request_that_waits_for_it() -> None:
-    way, most = Way(), 2 * PIECE // SENT * SENT
+    way, most = Way(), 2 * PIECE
     came = Event()
     way.hear = lambda: came.set() if way.given == most else None
 
@@ -196,30 +200,17 @@ def test_a_disk_that_takes_no_more_ends_what_is_asked_for_ahead() -> None:
     assert len(way.requests) <= 1 + NARROW.ahead
 
 
-@pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[mmap.mmap]:
-    """The memory of every reading, in the order in which it was made."""
-    made: list[mmap.mmap] = []
-
-    def kept(*given: int) -> mmap.mmap:
-        made.append(mmap.mmap(*given))
-        return made[-1]
-
-    monkeypatch.setattr(ranges, "mmap", kept)
-    return made
-
-
-def test_what_was_asked_ahead_for_a_file_that_failed_has_its_room_until_it_has_come(made: list[mmap.mmap]) -> None:
+def test_nobody_gets_the_memory_of_what_was_asked_ahead_for_a_file_that_failed_until_it_has_come() -> None:
     begun, go_on = Event(), Event()
 
     class Late(Way):
-        def read_range(self, version: Version, start: int, length: int, take: Callable[[bytes], None]) -> None:
+        def read_range(self, version: Version, start: int, length: int, target: Target) -> None:
             if start == PIECE:
                 assert begun.wait(timeout=60)
             if start == 2 * PIECE:
                 begun.set()
                 assert go_on.wait(timeout=60)
-            super().read_range(version, start, length, take)
+            super().read_range(version, start, length, target)
 
     def full(piece: memoryview) -> None:
         if way.lengths:
@@ -235,10 +226,11 @@ def test_what_was_asked_ahead_for_a_file_that_failed_has_its_room_until_it_has_c
         reading.read(Version(KEY, len(CONTENT)), 0, other.take)
         go_on.set()
     assert other.taken == CONTENT
-    assert len(made) == NARROW.ahead
+    assert len(set(other.addresses)) == 1
+    assert reading._unused.qsize() == NARROW.ahead
 
 
-def test_nobody_gets_the_memory_into_which_a_file_that_failed_is_still_received(made: list[mmap.mmap]) -> None:
+def test_nobody_gets_the_memory_into_which_a_file_that_failed_is_still_received() -> None:
     go_on = Event()
     way, other = Way(halt_at=PIECE + 3 * SENT, halting=lambda: go_on.wait(timeout=60)), Way()
 
@@ -252,11 +244,12 @@ def test_nobody_gets_the_memory_into_which_a_file_that_failed_is_still_received(
         reading.read(Version(KEY, len(CONTENT)), 0, other.take)
         go_on.set()
     assert other.taken == CONTENT
-    assert set(other.addresses) == {address(memoryview(made[3]))}
+    assert len(set(other.addresses)) == 1
+    assert reading._unused.qsize() == 4
 
 
 def test_what_came_before_a_store_went_away_is_given() -> None:
-    way = Way(halt_at=PIECE + 10 * SENT)
+    way = Way(halt_at=SEEN)
 
     def gone() -> None:
         raise StoreError("the store went away", cause="a test", next="nothing")
@@ -264,8 +257,7 @@ def test_what_came_before_a_store_went_away_is_given() -> None:
     way.halting = gone
     with Ranges(way, WIDE) as reading, pytest.raises(StoreError, match="went away"):
         reading.read(Version(KEY, len(CONTENT)), 0, way.take)
-    seen = (PIECE + 10 * SENT) // SENT * SENT
-    assert way.taken == CONTENT[:seen]
+    assert way.taken == CONTENT[:SEEN]
 
 
 def watched(network: float, disk: float) -> list[bool]:

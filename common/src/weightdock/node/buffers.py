@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 
 from weightdock.node.direct import BLOCK_BYTES
+from weightdock.store import Target
 
 
 class _Enough(Exception):  # noqa: N818  # no error: the rest is asked for in another manner, or not at all
@@ -14,7 +16,7 @@ class _Enough(Exception):  # noqa: N818  # no error: the rest is asked for in an
 
 
 class Buffer:
-    """What has come of a range so far, in its order."""
+    """What has come of a range so far, in its order. A :class:`weightdock.store.Target`, as the others here."""
 
     def __init__(self, memory: memoryview) -> None:
         self.memory = memory
@@ -22,15 +24,21 @@ class Buffer:
 
     @property
     def content(self) -> memoryview:
-        """A view of it: what is added later is not in it."""
+        """A view of it: what comes later is not in it."""
         return self.memory[: self.count]
 
-    def add(self, piece: bytes) -> bytes:
-        """Take what fits, and give the rest back."""
-        start, self.count = self.count, min(self.count + len(piece), len(self.memory))
-        fits = self.count - start
-        self.memory[start : self.count] = piece[:fits]
-        return piece[fits:]
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room any more."""
+        return self.count == len(self.memory)
+
+    def room(self) -> memoryview:
+        """See :class:`weightdock.store.Target`."""
+        return self.memory[self.count :]
+
+    def came(self, count: int) -> None:
+        """See :class:`weightdock.store.Target`."""
+        self.count += count
 
 
 class Pipe:
@@ -41,31 +49,59 @@ class Pipe:
         self.empty: SimpleQueue[Buffer] = SimpleQueue()
         self._enough = enough
         self._ended = False
+        self._filled: Buffer | None = None
 
-    def receive(self, read: Callable[[Callable[[bytes], None]], None]) -> None:
-        """Let ``read`` give its pieces, until there are no more or it is enough. None in ``full`` is the end."""
-        buffer = self.empty.get()
-
-        def heard(piece: bytes) -> None:
-            nonlocal buffer
-            while piece := buffer.add(piece):
-                self.full.put(buffer)
-                buffer = self.empty.get()
-                if self._ended:
-                    raise _Enough
-            if self._ended or self._enough():
-                buffer.count -= buffer.count % BLOCK_BYTES
-                raise _Enough
-
+    def receive(self, read: Callable[[], None]) -> None:
+        """Let ``read`` put its bytes here, until there are no more or it is enough. None in ``full`` is the end."""
         try:
             with suppress(_Enough):
-                read(heard)
+                read()
         finally:
-            if buffer.count:
-                self.full.put(buffer)
+            if self._filled and self._filled.count:
+                self.full.put(self._filled)
             self.full.put(None)
+
+    def room(self) -> memoryview:
+        """See :class:`weightdock.store.Target`. Waits for an empty buffer."""
+        if self._filled is None:
+            self._filled = self.empty.get()
+        if self._ended:
+            raise _Enough
+        return self._filled.room()
+
+    def came(self, count: int) -> None:
+        """See :class:`weightdock.store.Target`."""
+        assert self._filled, "nobody has asked for room"
+        self._filled.came(count)
+        if self._filled.is_full:
+            self.full.put(self._filled)
+            self._filled = None
+        if self._enough():
+            if self._filled:
+                self._filled.count -= self._filled.count % BLOCK_BYTES
+            raise _Enough
 
     def end(self) -> None:
         """Nobody takes any more: whoever waits for an empty buffer is to end, too."""
         self._ended = True
         self.empty.put(Buffer(memoryview(bytearray())))
+
+
+class Timed:
+    """``target``, of which somebody hears what came: how many bytes, and how many seconds the network took for them."""
+
+    def __init__(self, target: Target, heard: Callable[[int, float], None]) -> None:
+        self._target = target
+        self._heard = heard
+        self._asked = 0.0
+
+    def room(self) -> memoryview:
+        """See :class:`weightdock.store.Target`."""
+        room = self._target.room()
+        self._asked = time.monotonic()
+        return room
+
+    def came(self, count: int) -> None:
+        """See :class:`weightdock.store.Target`."""
+        self._heard(count, time.monotonic() - self._asked)
+        self._target.came(count)

@@ -12,15 +12,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from mmap import mmap
-from queue import Empty
-from threading import Lock, Semaphore
+from queue import Empty, LifoQueue
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
-from weightdock.node.buffers import Buffer, Pipe
-from weightdock.store import ObjectStore, Version
+from weightdock.node.buffers import Buffer, Pipe, Timed
+from weightdock.store import ObjectStore, Target, Version
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,11 @@ class Limits:
     """How much may be asked for at a time, and what makes a way narrow.
 
     It is one when the files that are being read get less than ``wide`` bytes a second together, for ``window``
-    seconds, and a file's thread spends more than ``waiting`` of them on the network: where they get more, more requests
-    would only wait for each other, and a slow disk is no faster for more of them. On a wide way a request is for
-    ``request`` bytes: few spare the bucket, and longer ones can be dear to it (rclone, as a server, takes twice the
-    processor time for a file of 100 MB in one). On a narrow way ``ahead`` ranges of ``piece`` bytes are under way or
-    kept at most (160 MiB): at 30 MB/s and 20 ms each way, waiting is an eighth of a range's time.
+    seconds, and one of them spends more than ``waiting`` of that on receiving: where they get more, more requests would
+    only wait for each other, and neither a slow disk nor a busy bucket is faster for more of them. On a wide way a
+    request is for ``request`` bytes: few spare the bucket, and longer ones can be dear to it (rclone, as a server,
+    takes twice the processor time for a file of 100 MB in one). On a narrow way ``ahead`` ranges of ``piece`` bytes are
+    under way or kept at most (160 MiB): at 30 MB/s and 20 ms each way, waiting is an eighth of a range's time.
     """
 
     wide: float = 250e6
@@ -55,16 +56,19 @@ Each begins in a block of memory and has whole blocks (node/direct.py), but for 
 
 
 class Watch:
-    """Whether one file's way is narrow; see :class:`Limits`. ``came`` counts the bytes of all files."""
+    """Whether one file's way is narrow; see :class:`Limits`."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._began: float | None = None  # connecting does not count
+        self._began: float | None = None
         self._before = 0
         self._waited = 0.0
 
     def is_narrow(self, now: float, waited: float, came: int) -> bool:
-        """Hear that the file's thread has waited for the network once more, until ``now``; all three in all."""
+        """Hear that some more was received until ``now``, for which the network took ``waited`` seconds.
+
+        ``came`` is how many bytes all files have, all in all.
+        """
         if self._began is None:
             self._began, self._before = now, came
             return False
@@ -85,8 +89,9 @@ class Ranges:
         self.store = store
         self._limits = limits
         self._pool = ThreadPoolExecutor(limits.ahead, thread_name_prefix="range")
-        self._room = Semaphore(limits.ahead)
-        self._unused: list[memoryview] = []
+        self._unused = LifoQueue[memoryview]()  # the last one first: its pages are there already
+        for _ in range(limits.ahead):
+            self._unused.put(memoryview(mmap(-1, limits.piece)))
         self._came = 0
         self._narrow = False
         self._stopped = False
@@ -120,26 +125,34 @@ class Ranges:
 
     def _short(self, version: Version, start: int, take: Take) -> int:
         """Read one piece, in this thread. Where it ends."""
-        memory = self._borrow()
+        memory = self._unused.get()
         try:
             buffer = self._receive(version, start, memory)
             take(buffer.content)
         finally:
-            self._give_back(memory)
+            self._unused.put(memory)
         return start + buffer.count
 
     def _long(self, version: Version, start: int, take: Take) -> int:
         """Read by long requests, into a few buffers in turn. Where it ended: early where the way is narrow."""
         at, watch = start, Watch(self._limits)
+
+        def heard(count: int, seconds: float) -> None:
+            self._count(count, seconds)
+            if watch.is_narrow(time.monotonic(), seconds, self._came):
+                self._narrow = True
+
         pipe = Pipe(enough=lambda: self._narrow)
-        held = [self._borrow()]
-        while len(held) < _BUFFERS and self._room.acquire(blocking=False):
-            held.append(self._memory())
+        target = Timed(pipe, heard)
+        held = [self._unused.get()]
+        with suppress(Empty):
+            while len(held) < _BUFFERS:
+                held.append(self._unused.get_nowait())
         for memory in held:
             pipe.empty.put(Buffer(memory))
-        receiving = self._pool.submit(pipe.receive, lambda heard: self._requests(version, start, heard))
+        receiving = self._pool.submit(pipe.receive, lambda: self._requests(version, start, target))
         try:
-            while buffer := self._next(pipe, version, watch):
+            while buffer := pipe.full.get():
                 take(buffer.content)
                 at += buffer.count
                 buffer.count = 0
@@ -150,26 +163,9 @@ class Ranges:
         receiving.result()
         return at
 
-    def _requests(self, version: Version, start: int, heard: Callable[[bytes], None]) -> None:
-        def counted(piece: bytes) -> None:
-            self._count(piece)
-            heard(piece)
-
+    def _requests(self, version: Version, start: int, target: Target) -> None:
         for begin in range(start, version.size_bytes, self._limits.request):
-            self.store.read_range(version, begin, min(self._limits.request, version.size_bytes - begin), counted)
-
-    def _next(self, pipe: Pipe, version: Version, watch: Watch) -> Buffer | None:
-        """What is full next. Looks now and then whether the way is narrow."""
-        while True:
-            asked = time.monotonic()
-            try:
-                return pipe.full.get(timeout=self._limits.window)
-            except Empty:
-                pass
-            finally:
-                now = time.monotonic()
-                if version.etag and watch.is_narrow(now, now - asked, self._came):
-                    self._narrow = True
+            self.store.read_range(version, begin, min(self._limits.request, version.size_bytes - begin), target)
 
     def _ahead(self, version: Version, start: int, take: Take) -> None:
         under_way: deque[tuple[Future[Buffer], memoryview]] = deque()
@@ -178,14 +174,12 @@ class Ranges:
             future, memory = under_way[0]
             take(future.result().content)
             under_way.popleft()
-            self._give_back(memory)
+            self._unused.put(memory)
 
         try:
             for at in range(start, version.size_bytes, self._limits.piece):
-                # Who holds some room does not wait for more, or two files would wait for each other.
-                while not self._room.acquire(blocking=not under_way):
+                while (memory := self._another(bool(under_way))) is None:
                     give()
-                memory = self._memory()
                 under_way.append((self._pool.submit(self._receive, version, at, memory), memory))
                 # Whatever has arrived meanwhile is hashed while the others are on their way.
                 while under_way and under_way[0][0].done():
@@ -197,40 +191,31 @@ class Ranges:
                 future.cancel()
                 self._give_back_after(future, memory)
 
+    def _another(self, has_some: bool) -> memoryview | None:
+        """Memory. Who has some does not wait for more, or two files would wait for each other."""
+        try:
+            return self._unused.get(block=not has_some)
+        except Empty:
+            return None
+
     def _receive(self, version: Version, start: int, memory: memoryview) -> Buffer:
         """One range that fits into a buffer."""
         buffer = Buffer(memory)
-
-        def heard(piece: bytes) -> None:
-            self._count(piece)
-            buffer.add(piece)
-
-        self.store.read_range(version, start, min(len(memory), version.size_bytes - start), heard)
+        length = min(len(memory), version.size_bytes - start)
+        self.store.read_range(version, start, length, Timed(buffer, self._count))
         return buffer
-
-    def _borrow(self) -> memoryview:
-        """Memory of the size of a piece, when there is room."""
-        self._room.acquire()
-        return self._memory()
-
-    def _memory(self) -> memoryview:
-        """The same, for who has acquired the room."""
-        try:
-            return self._unused.pop()
-        except IndexError:
-            return memoryview(mmap(-1, self._limits.piece))
 
     def _give_back_after(self, received: Future[Any], *memories: memoryview) -> None:
         """At once, if that has ended: for a file that failed, something may still come, and is written there."""
-        received.add_done_callback(lambda _: self._give_back(*memories))
 
-    def _give_back(self, *memories: memoryview) -> None:
-        for memory in memories:
-            self._unused.append(memory)
-            self._room.release()
+        def give_back(_: object) -> None:
+            for memory in memories:
+                self._unused.put(memory)
 
-    def _count(self, piece: bytes) -> None:
+        received.add_done_callback(give_back)
+
+    def _count(self, count: int, _seconds: float) -> None:
         if self._stopped:
             raise KeyboardInterrupt
         with self._changing:
-            self._came += len(piece)
+            self._came += count

@@ -54,6 +54,16 @@ class Document:
     etag: str | None
 
 
+class Target(Protocol):
+    """Where bytes go as they come from the network. What it raises ends the reading."""
+
+    def room(self) -> memoryview:
+        """Where the next of them go: for one at least."""
+
+    def came(self, count: int) -> None:
+        """Hear that so many are in the beginning of that."""
+
+
 class ObjectStore(Protocol):
     """What weightdock needs of a bucket. Every method raises StoreError when the store refuses or cannot be reached."""
 
@@ -75,12 +85,12 @@ class ObjectStore(Protocol):
     def sha256_of(self, key: ObjectKey, received: BytesObserver) -> Digest:
         """Read every byte of the object, and give their digest."""
 
-    def read_range(self, version: Version, start: int, length: int, take: Callable[[bytes], None]) -> None:
-        """Give ``take`` the ``length`` bytes from ``start`` on, and have ``version`` know its ETag before the first.
+    def read_range(self, version: Version, start: int, length: int, target: Target) -> None:
+        """Put the ``length`` bytes from ``start`` on into ``target``, and have ``version`` know its ETag before that.
 
-        They come in pieces, in order, each once: an answer that breaks off is gone on with where it did. Raises
-        IntegrityError when the object has another size, StoreError when it, or that version of it, is not there, and
-        what ``take`` raises.
+        They come in order, each once: an answer that breaks off is gone on with where it did. Raises IntegrityError
+        when the object has another size, StoreError when it, or that version of it, is not there, and what ``target``
+        raises.
         """
 
     def read_document(self, key: ObjectKey) -> Document:

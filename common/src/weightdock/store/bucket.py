@@ -12,8 +12,8 @@ from weightdock.store.refusals import Refused, StoreFault, attempts, meaning
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
-    from urllib3 import PoolManager
 
+    from weightdock.store.endpoint import Endpoint
     from weightdock.store.reading import Reader
 
 CONFLICT = ("PreconditionFailed", "412")
@@ -45,20 +45,20 @@ class Bucket:
         """What asks."""
         from weightdock.store.reading import Reader
 
-        return Reader(self._credentials, self._http)
+        return Reader(self._credentials, self._endpoint)
 
     @cached_property
     def client(self) -> S3Client:
         """What writes: botocore's client."""
         from weightdock.store.writing import make_client
 
-        return make_client(self._credentials, self._http)
+        return make_client(self._credentials, self._endpoint)
 
     @cached_property
-    def _http(self) -> PoolManager:
-        from weightdock.store.connections import connections
+    def _endpoint(self) -> Endpoint:
+        from weightdock.store.endpoint import Endpoint
 
-        return connections(self._credentials)
+        return Endpoint.of(self._credentials)
 
     def ask(self, doing: str, request: Callable[[], _Answer]) -> _Answer:
         """The answer to ``request``. Raises StoreError, "the store did not ``doing``"."""

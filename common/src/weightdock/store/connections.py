@@ -1,94 +1,168 @@
-"""The connections of a process to its endpoint: kept, with time-outs, through a proxy where the environment names one.
+"""What asks goes through http.client: connections that are kept, and answers that are received where they are wanted.
 
-Reading and writing share them. One TLS context is made before the first connection: OpenSSL 3 does not stand it when
-several threads, each opening a connection, load authorities into one (botocore's own sessions do so, and it crashed).
+urllib3, which sends what writes (:mod:`weightdock.store.writing`), copies each byte of an answer once more, and is a
+third of the work of an object of 1 MB (docs/benchmarks).
 """
 
 from __future__ import annotations
 
+import select
+import socket
 import ssl
-from importlib.resources import files
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+import weakref
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from typing import cast
+from urllib.parse import SplitResult
 
-import urllib3
-from urllib3 import exceptions
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.util import make_headers, parse_url
-
+from weightdock.store import endpoint
+from weightdock.store.endpoint import PORTS, Endpoint
 from weightdock.store.refusals import BrokenOff, StoreFault, Unreached, Way
 
-if TYPE_CHECKING:
-    from weightdock.settings import Credentials
 
-CONNECT_SECONDS, READ_SECONDS = 5, 25
-"""Time-outs; the second is between two pieces of an answer. An endpoint that is not there is told within 30 s."""
+class Answer:
+    """What came back; its headers' names are in lower case. Its body is to be read while the request lasts.
 
-_CONNECTIONS = 32
-_BLOCK_BYTES = 256 * 1024  # of a body, as it is read from the disk
+    Methods raise StoreFault.
+    """
 
+    def __init__(self, response: HTTPResponse) -> None:
+        self.status = response.status
+        self.reason = response.reason
+        self.headers = {name.lower(): value for name, value in response.headers.items()}
+        self._response = response
 
-def connections(credentials: Credentials) -> urllib3.PoolManager:
-    """For several threads. Nobody asks again here: the pace does, for all workers together."""
-    endpoint = urlsplit(credentials.endpoint_url)
-    given: dict[str, Any] = {
-        "maxsize": _CONNECTIONS,
-        "retries": False,
-        "timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
-        "blocksize": _BLOCK_BYTES,
-    }
-    if endpoint.scheme == "https":
-        given["ssl_context"] = ssl.create_default_context(cafile=credentials.ca_bundle or authorities())
-    proxy = None if proxy_bypass(endpoint.netloc) else getproxies().get(endpoint.scheme)
-    if proxy is None:
-        made = urllib3.PoolManager(**given)
-    else:
-        user = parse_url(proxy).auth
-        theirs = make_headers(proxy_basic_auth=user) if user else None
-        made = urllib3.ProxyManager(proxy, proxy_headers=theirs, **given)
-    pool = made.connection_from_url(credentials.endpoint_url)
-    pool.ConnectionCls = _SecureConnection if pool.scheme == "https" else _Connection  # a proxy's may be the other one
-    return made
+    def read(self) -> bytes:
+        """The whole body."""
+        try:
+            return self._response.read()
+        except (OSError, HTTPException) as error:
+            raise _fault(error) from error
+
+    def receive(self, room: memoryview) -> int:
+        """Put the body's next bytes into ``room``: how many. None are its end."""
+        try:
+            count = self._response.readinto(room)
+        except (OSError, HTTPException) as error:
+            raise _fault(error) from error
+        if not count and self._response.length:
+            raise BrokenOff(f"{self._response.length} bytes were still to come")
+        return count
 
 
-def authorities() -> str | None:
-    """None for the system's; botocore's list where the system has none, as in a small image."""
-    system = ssl.get_default_verify_paths()
-    if system.cafile or (system.capath and any(Path(system.capath).iterdir())):
-        return None
-    return str(files("botocore") / "cacert.pem")
+class Connections:
+    """To one endpoint, for several threads. Nobody asks again here: the pace does, for all workers together."""
+
+    def __init__(self, to: Endpoint) -> None:
+        self._to = to
+        self._kept: deque[HTTPConnection] = deque()
+        weakref.finalize(self, _close, self._kept)
+
+    @contextmanager
+    def ask(self, method: str, path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
+        """The answer to a request without a body. Raises StoreFault."""
+        if self._to.proxy and self._to.url.scheme == "http":
+            path = f"http://{self._to.url.netloc}{path}"
+            headers = {**headers, **self._to.proxy_headers}
+        connection, response = self._free() or self._new(), None
+        try:
+            try:
+                connection.request(method, path, headers=dict(headers))
+                response = connection.getresponse()
+            except (OSError, HTTPException) as error:
+                raise _fault(error) from error
+            yield Answer(response)
+            if response.length == 0:  # of a HEAD, or empty: http.client wants it read all the same
+                response.read()
+        except (BrokenOff, Unreached):
+            connection.close()  # nobody knows what is still to come
+            raise
+        finally:
+            if response and response.isclosed() and connection.sock:
+                self._kept.append(connection)
+            else:
+                connection.close()
+
+    def _free(self) -> HTTPConnection | None:
+        """One that is kept, and that the other side has not closed meanwhile."""
+        while True:
+            try:
+                connection = self._kept.pop()
+            except IndexError:
+                return None
+            heard = select.poll()
+            heard.register(connection.sock, select.POLLIN)
+            if not heard.poll(0):
+                return connection
+            connection.close()
+
+    def _new(self) -> HTTPConnection:
+        connection = HTTPConnection(self._to.url.netloc)
+        try:
+            connection.sock = self._connected()
+        except TimeoutError as error:
+            raise Unreached(Way.NO_CONNECTION, f"no connection within {endpoint.CONNECT_SECONDS} s") from error
+        except ssl.SSLError as error:
+            raise Unreached(Way.NO_TRUST, str(error)) from error
+        except (OSError, HTTPException, UnicodeError) as error:  # the last for a name that none can have
+            through = f" through {self._to.proxy.hostname}" if self._to.proxy else ""
+            raise Unreached(Way.NO_CONNECTION, f"could not connect{through} ({error})") from error
+        return connection
+
+    def _connected(self) -> socket.socket:
+        url, proxy = self._to.url, self._to.proxy
+        made = socket.create_connection(_address(proxy or url), endpoint.CONNECT_SECONDS)
+        try:
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if proxy:
+                made = self._secured(made, proxy)
+                if url.scheme == "https":
+                    self._tunnel(made)
+            if proxy is None or url.scheme == "https":
+                made = self._secured(made, url)
+            made.settimeout(endpoint.READ_SECONDS)
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    def _secured(self, made: socket.socket, whom: SplitResult) -> socket.socket:
+        """TLS, where that is spoken to ``whom``."""
+        if self._to.tls is None or whom.scheme == "http":
+            return made
+        if isinstance(made, ssl.SSLSocket):  # to the proxy: which Python's own cannot have within
+            from urllib3.util.ssltransport import SSLTransport
+
+            return cast("socket.socket", SSLTransport(made, self._to.tls, whom.hostname))
+        return self._to.tls.wrap_socket(made, server_hostname=whom.hostname)
+
+    def _tunnel(self, made: socket.socket) -> None:
+        """Have the proxy pass on what comes (https://www.rfc-editor.org/rfc/rfc9110#name-connect)."""
+        host, port = _address(self._to.url)
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        headers = {"host": where} | self._to.proxy_headers
+        lines = [f"CONNECT {where} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        made.sendall("\r\n".join(lines).encode())
+        with HTTPResponse(made, method="CONNECT") as answer:
+            answer.begin()
+            if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
+                raise OSError(f"the proxy answered {answer.status} {answer.reason}")
 
 
-class _Connection(HTTPConnection):
-    """Gives a piece of a body as long as one of an answer: to urllib3, sending the first one belongs to connecting."""
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock.settimeout(READ_SECONDS)
+def _close(kept: Iterable[HTTPConnection]) -> None:
+    for connection in kept:
+        connection.close()
 
 
-class _SecureConnection(HTTPSConnection):
-    """The same."""
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock.settimeout(READ_SECONDS)
+def _address(whom: SplitResult) -> tuple[str, int]:
+    return whom.hostname or "", whom.port or PORTS[whom.scheme]
 
 
-def fault(error: exceptions.HTTPError) -> StoreFault:
-    """What urllib3 met, in our words."""
-    match error:
-        case exceptions.ProxyError():
-            return Unreached(Way.NO_CONNECTION, f"{error.args[0]} {error.original_error}")
-        case exceptions.SSLError():
-            return Unreached(Way.NO_TRUST, str(error))
-        case exceptions.NewConnectionError():
-            return Unreached(Way.NO_CONNECTION, f"could not connect ({error.__cause__ or error})")
-        case exceptions.ConnectTimeoutError():
-            return Unreached(Way.NO_CONNECTION, f"no connection within {CONNECT_SECONDS} s")
-        case exceptions.ReadTimeoutError():
-            return Unreached(Way.NO_ANSWER, f"no answer within {READ_SECONDS} s")
-        case _:
-            return BrokenOff(str(error))
+def _fault(error: OSError | HTTPException) -> StoreFault:
+    """What a request met, in our words."""
+    if isinstance(error, TimeoutError):
+        return Unreached(Way.NO_ANSWER, f"no answer within {endpoint.READ_SECONDS} s")
+    return BrokenOff(str(error) or type(error).__name__)

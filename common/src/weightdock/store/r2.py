@@ -9,14 +9,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
 
 from weightdock.artifact import Digest, ObjectKey
 from weightdock.errors import IntegrityError, StoreError
 from weightdock.settings import Settings
-from weightdock.store import BytesObserver, Document, PendingUpload, StoredObject, Version
+from weightdock.store import BytesObserver, Document, PendingUpload, StoredObject, Target, Version
 from weightdock.store.bucket import ABSENT, CONFLICT, GONE, TOO_OFTEN, Bucket
 from weightdock.store.multipart import SINGLE_PUT_BYTES, Multipart
 from weightdock.store.pace import Pace
@@ -25,7 +25,7 @@ from weightdock.verify import VerifiedFile
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _CONTENT_RANGE = re.compile(r"bytes (?P<start>[0-9]{1,20})-[0-9]{1,20}/(?P<size>[0-9]{1,20})")
-_PIECE_BYTES = 256 * 1024  # what is read is hashed and written while it is in the processor's cache
+_PIECE_BYTES = 256 * 1024  # of an answer, before somebody hears of it
 _LARGEST_DOCUMENT = 64 * 1024 * 1024  # a manifest of all that timm has is a tenth of it
 _TRIES = 2  # an upload that is gone before it is complete is begun anew, once
 
@@ -99,17 +99,17 @@ class R2Store:
         """See :class:`weightdock.store.ObjectStore`."""
 
         def request() -> Digest:
-            digest, count = hashlib.sha256(), 0
+            digest, count, room = hashlib.sha256(), 0, memoryview(bytearray(_PIECE_BYTES))
             with self._bucket.reader.get(self._path(key)) as answer:
-                while piece := answer.read(_PIECE_BYTES):
-                    digest.update(piece)
-                    count += len(piece)
+                while came := answer.receive(room):
+                    digest.update(room[:came])
+                    count += came
                     received(count)
             return Digest(digest.hexdigest())
 
         return self._bucket.ask(f"give {key}", request)
 
-    def read_range(self, version: Version, start: int, length: int, take: Callable[[bytes], None]) -> None:
+    def read_range(self, version: Version, start: int, length: int, target: Target) -> None:
         """See :class:`weightdock.store.ObjectStore`."""
         from weightdock.store.refusals import Refused
 
@@ -121,9 +121,10 @@ class R2Store:
             try:
                 with self._bucket.reader.get(self._path(version.key), headers=headers) as answer:
                     version.etag = _pinned(answer.headers, version, start, end)
-                    while piece := answer.read(_PIECE_BYTES):  # to the end, or the connection could not be used again
-                        take(piece)
-                        start += len(piece)
+                    while start < end:  # to the end, or the connection could not be used again
+                        came = answer.receive(target.room()[: min(_PIECE_BYTES, end - start)])
+                        start += came
+                        target.came(came)
             except Refused as refused:
                 if refused.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                     raise _of_another_size(version, f"less than {end}") from refused
@@ -230,7 +231,7 @@ def _described(headers: Mapping[str, str], key: ObjectKey) -> tuple[int, str]:
     from weightdock.store.refusals import Senseless
 
     try:
-        return int(headers["Content-Length"]), headers["ETag"]
+        return int(headers["content-length"]), headers["etag"]
     except (KeyError, ValueError) as error:
         raise Senseless(f"its answer with {key} has no size or no ETag") from error
 
@@ -240,7 +241,7 @@ def _pinned(headers: Mapping[str, str], version: Version, start: int, end: int) 
     from weightdock.store.refusals import BrokenOff
 
     length, etag = _described(headers, version.key)
-    given = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+    given = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
     if given and int(given["size"]) != version.size_bytes:
         raise _of_another_size(version, given["size"])
     if given is None or (int(given["start"]), length) != (start, end - start):  # who knows no ranges would send it all

@@ -1,8 +1,8 @@
 """GET and HEAD of one bucket: the data plane of nodes, and all that a run with nothing to do asks.
 
-Signed here (SigV4: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html) and sent by urllib3.
-botocore, which does what writes (:mod:`weightdock.store.writing`), would be half of the processor time of a run that
-only asks (docs/benchmarks).
+Signed here (SigV4: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html). botocore, which does
+what writes (:mod:`weightdock.store.writing`), would be half of the processor time of a run that only asks
+(docs/benchmarks).
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-import urllib3
-from urllib3 import exceptions
-
-from weightdock.store.connections import fault
+from weightdock.store.connections import Answer, Connections
+from weightdock.store.endpoint import Endpoint
 from weightdock.store.refusals import Refused
 
 if TYPE_CHECKING:
@@ -35,41 +33,32 @@ _MESSAGE = re.compile(rb"<Message>\s*([^<]{1,2000}?)\s*</Message>")
 class Reader:
     """Asks at one endpoint, from several threads at a time. Every method raises StoreFault."""
 
-    def __init__(self, credentials: Credentials, http: urllib3.PoolManager) -> None:
+    def __init__(self, credentials: Credentials, endpoint: Endpoint) -> None:
         self._credentials = credentials
-        self._endpoint = urlsplit(credentials.endpoint_url)
-        self._http = http
+        self._host = endpoint.url.netloc
+        self._connections = Connections(endpoint)
 
     def get(
         self, path: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
-    ) -> AbstractContextManager[urllib3.BaseHTTPResponse]:
-        """A good answer, whose body is to be read inside the block: ``read(amount)`` does not copy."""
+    ) -> AbstractContextManager[Answer]:
+        """A good answer, whose body is to be read inside the block."""
         return self._answered("GET", path, query or {}, headers or {})
 
-    def head(self, path: str) -> AbstractContextManager[urllib3.BaseHTTPResponse]:
+    def head(self, path: str) -> AbstractContextManager[Answer]:
         """A good answer, without a body."""
         return self._answered("HEAD", path, {}, {})
 
     @contextmanager
     def _answered(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str]
-    ) -> Iterator[urllib3.BaseHTTPResponse]:
+    ) -> Iterator[Answer]:
         asked = "&".join(f"{quote(name, safe='')}={quote(query[name], safe='')}" for name in sorted(query))
         where = quote(f"/{path}", safe="/-_.~")
-        url = f"{self._endpoint.scheme}://{self._endpoint.netloc}{where}"
-        signed = signature(
-            self._credentials, method, self._endpoint.netloc, where, asked, headers, datetime.now(tz=UTC)
-        )
-        try:
-            answer = self._http.request(
-                method, f"{url}?{asked}" if asked else url, headers=signed, preload_content=False, redirect=False
-            )
-            with answer:
-                if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
-                    raise _refusal(answer)
-                yield answer
-        except exceptions.HTTPError as error:
-            raise fault(error) from error
+        signed = signature(self._credentials, method, self._host, where, asked, headers, datetime.now(tz=UTC))
+        with self._connections.ask(method, f"{where}?{asked}" if asked else where, signed) as answer:
+            if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
+                raise _refusal(answer)
+            yield answer
 
 
 def signature(
@@ -104,11 +93,12 @@ def signature(
     return every
 
 
-def _refusal(answer: urllib3.BaseHTTPResponse) -> Refused:
-    body = answer.read(_ERROR_BYTES)
+def _refusal(answer: Answer) -> Refused:
+    room = memoryview(bytearray(_ERROR_BYTES))
+    body = room[: answer.receive(room)]
     code, said = _CODE.search(body), _MESSAGE.search(body)
     return Refused(
         answer.status,
         code[1].decode(errors="replace") if code else str(answer.status),
-        said[1].decode(errors="replace") if said else answer.reason or "",
+        said[1].decode(errors="replace") if said else answer.reason,
     )

@@ -5,18 +5,19 @@ https://developers.cloudflare.com/r2/api/s3/api/: region ``auto``, no checksum t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.handlers import add_expect_header
 from botocore.session import get_session
-from urllib3 import PoolManager
-from urllib3.exceptions import HTTPError
+from urllib3 import PoolManager, ProxyManager, Timeout, exceptions
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from weightdock.store import connections
-from weightdock.store.refusals import Refused, Senseless, StoreFault
+from weightdock.store import endpoint
+from weightdock.store.endpoint import Endpoint
+from weightdock.store.refusals import BrokenOff, Refused, Senseless, StoreFault, Unreached, Way
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -24,8 +25,13 @@ if TYPE_CHECKING:
     from weightdock.settings import Credentials
 
 
-def make_client(credentials: Credentials, http: PoolManager) -> S3Client:
-    """Botocore's client, which signs and understands; ``http`` sends. It may be used from several threads."""
+_CONNECTIONS = 32
+_BLOCK_BYTES = 256 * 1024  # of a body, as it is read from the disk
+
+
+def make_client(credentials: Credentials, to: Endpoint) -> S3Client:
+    """Botocore's client, which signs and understands; urllib3 sends. It may be used from several threads."""
+    http = connections(to)
 
     def send(request: AWSPreparedRequest, **_: object) -> AWSResponse:
         answer = http.urlopen(
@@ -61,6 +67,41 @@ def make_client(credentials: Credentials, http: PoolManager) -> S3Client:
     return client
 
 
+def connections(to: Endpoint) -> PoolManager:
+    """For several threads. Nobody asks again here: the pace does, for all workers together."""
+    given: dict[str, Any] = {
+        "maxsize": _CONNECTIONS,
+        "retries": False,
+        "timeout": Timeout(connect=endpoint.CONNECT_SECONDS, read=endpoint.READ_SECONDS),
+        "blocksize": _BLOCK_BYTES,
+        "ssl_context": to.tls if to.url.scheme == "https" else None,
+    }
+    if to.proxy is None:
+        made = PoolManager(**given)
+    else:
+        proxy = to.proxy.geturl()
+        made = ProxyManager(proxy, proxy_headers=to.proxy_headers, proxy_ssl_context=to.tls, **given)
+    pool = made.connection_from_url(to.url.geturl())
+    pool.ConnectionCls = _SecureConnection if pool.scheme == "https" else _Connection  # a proxy's may be the other one
+    return made
+
+
+class _Connection(HTTPConnection):
+    """Gives a piece of a body as long as one of an answer: to urllib3, sending the first one belongs to connecting."""
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock.settimeout(endpoint.READ_SECONDS)
+
+
+class _SecureConnection(HTTPSConnection):
+    """The same."""
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock.settimeout(endpoint.READ_SECONDS)
+
+
 def fault(error: Exception) -> StoreFault | None:
     """What botocore met, in our words; None for what is no fault of the store or the way there."""
     match error:
@@ -68,9 +109,26 @@ def fault(error: Exception) -> StoreFault | None:
             said = error.response.get("Error", {})
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             return Refused(status, str(said.get("Code", "")), said.get("Message", ""))
-        case HTTPError():
-            return connections.fault(error)
+        case exceptions.HTTPError():
+            return _broken(error)
         case BotoCoreError():
             return Senseless(f"{type(error).__name__}: {error}")
         case _:
             return None
+
+
+def _broken(error: exceptions.HTTPError) -> StoreFault:
+    """What urllib3 met."""
+    match error:
+        case exceptions.ProxyError():
+            return Unreached(Way.NO_CONNECTION, f"{error.args[0]} {error.original_error}")
+        case exceptions.SSLError():
+            return Unreached(Way.NO_TRUST, str(error))
+        case exceptions.NewConnectionError():
+            return Unreached(Way.NO_CONNECTION, f"could not connect ({error.__cause__ or error})")
+        case exceptions.ConnectTimeoutError():
+            return Unreached(Way.NO_CONNECTION, f"no connection within {endpoint.CONNECT_SECONDS} s")
+        case exceptions.ReadTimeoutError():
+            return Unreached(Way.NO_ANSWER, f"no answer within {endpoint.READ_SECONDS} s")
+        case _:
+            return BrokenOff(str(error))
