@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
+from support.fake_time import Time
 from support.r2_asking import NAME, ask, refused, upload_parts
 from support.r2_bench import KEY, QUICK, Bench, Place
 from support.r2_double import (
@@ -33,6 +34,7 @@ from support.zero_store import zero_store
 from weightdock.artifact import ModelId, ObjectKey
 from weightdock.errors import IntegrityError, StoreError
 from weightdock.store import Version, multipart, r2
+from weightdock.store.pace import Pace
 from weightdock.store.r2 import R2Store
 from weightdock.verify import VerifiedFile, verify
 
@@ -70,6 +72,17 @@ def small_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def store(either_r2: Bench, tmp_path: Path) -> R2Store:
     return R2Store(either_r2.settings(WEIGHTDOCK_CACHE=str(tmp_path / "cache")))
+
+
+def test_a_file_that_somebody_wrote_to_since_it_was_verified_is_not_kept(either_r2: Bench, tmp_path: Path) -> None:
+    time = Time()
+    store = R2Store(either_r2.settings(WEIGHTDOCK_CACHE=str(tmp_path)), Pace(sleep=time.sleep, clock=time.clock))
+    file, key = a_file(tmp_path, 70_000), ObjectKey(NAME)
+    file.path.write_bytes(os.urandom(70_000))
+    with pytest.raises(StoreError) as refused:
+        store.put_file(file, key, lambda _: None)
+    assert "XAmzContentSHA256Mismatch" in refused.value.cause
+    assert store.head(key) is None
 
 
 @pytest.mark.usefixtures("small_thresholds")

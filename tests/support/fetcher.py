@@ -106,9 +106,9 @@ def _set_flock(how: str) -> None:
 
 def main(job: Job) -> list[int]:
     """The statuses of the nodes, in their order; negative: killed by that signal."""
-    import weightdock.store.reading  # once, for all of them
+    import weightdock.store.data_plane  # once, for all of them
 
-    assert weightdock.store.reading
+    assert weightdock.store.data_plane
     statuses, living = [], []
     for kill_at in job.kill_at:
         child = os.fork()

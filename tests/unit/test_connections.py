@@ -46,8 +46,8 @@ def answering(*answers: bytes, certificate: Certificate | None = None) -> Iterat
             with suppress(ssl.SSLError), here, tls.wrap_socket(here, server_side=True) if tls else here as here:
                 while left and _head(here):
                     given.append(number)
-                    here.sendall(left[0])
-                    if left.pop(0) in (CUT_OFF, CLOSING):
+                    here.sendall(answer := left.pop(0))
+                    if answer == CUT_OFF or b"Connection: close" in answer:
                         break
 
     tls = None
@@ -147,6 +147,17 @@ def test_an_answer_that_breaks_off_is_told_and_its_connection_not_used_again(
         connections = to(url)
         with pytest.raises(BrokenOff):
             get(connections, take)
+        assert get(connections) == b"12345"
+    assert given == [0, 1]
+
+
+def test_who_refuses_a_body_and_hangs_up_before_its_end_is_heard() -> None:
+    refusing_it = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    with answering(refusing_it, WHOLE) as (url, given):
+        connections, body = to(url), bytes(20_000_000)  # more than the buffers between here and there hold
+        headers = {"host": "store", "content-length": str(len(body))}
+        with connections.ask("PUT", "/", headers, body) as answer:
+            assert answer.status == 403
         assert get(connections) == b"12345"
     assert given == [0, 1]
 

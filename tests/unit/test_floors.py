@@ -145,7 +145,7 @@ def test_a_second_reader_of_the_environment_is_seen(tmp_path: Path, source: str)
 def test_only_the_store_imports_the_s3_client_and_what_sends() -> None:
     doors = _doors(HOUSE, {"boto3", "botocore", "mypy_boto3_s3"})
     assert {HOUSE[name].room for name in doors} == {"weightdock.store"}
-    assert _doors(HOUSE, {"urllib3"}) == {"weightdock.store.connections", "weightdock.store.writing"}
+    assert _doors(HOUSE, {"urllib3"}) == {"weightdock.store.connections", "weightdock.store.control_plane"}
 
 
 def test_only_the_origin_of_a_framework_imports_it() -> None:
@@ -163,4 +163,4 @@ def test_importing_any_module_of_common_imports_neither_a_framework_nor_an_s3_cl
         for name, module in COMMON.items()
     }
     # The first request that writes imports it.
-    assert {name: found for name, found in at_once.items() if found} == {"weightdock.store.writing": {"botocore"}}
+    assert {name: found for name, found in at_once.items() if found} == {"weightdock.store.control_plane": {"botocore"}}

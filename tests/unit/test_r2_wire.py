@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,12 +26,8 @@ def _lines(script: Script) -> list[str]:
 
 def _described(request: Request) -> dict[str, str]:
     """The headers that say what to do with an object."""
-    saying = ("if-", "x-amz-meta-", "content-md5", "content-type")
+    saying = ("if-", "x-amz-meta-", "content-type")
     return {name: value for name, value in request.headers.items() if name.startswith(saying)}
-
-
-def _md5(body: bytes) -> str:
-    return base64.b64encode(hashlib.md5(body).digest()).decode()
 
 
 @pytest.fixture
@@ -61,23 +55,30 @@ def test_a_small_file_is_one_conditional_put_that_carries_its_digest(tmp_path: P
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_a_large_file_goes_in_equal_parts_with_their_md5_and_is_completed_conditionally(tmp_path: Path) -> None:
+def test_a_large_file_goes_in_equal_parts_with_their_digests_and_is_completed_conditionally(tmp_path: Path) -> None:
     with scripted(BEGUN, OK, OK, OK, COMPLETED) as script:
         sent: list[int] = []
         assert store_at(script.url).put_file(verified(tmp_path / "alpha"), KEY, sent.append)
     begin, *parts, complete = script.requests
     assert _lines(script) == [
         f"POST /weights/{KEY}?uploads",
-        *(f"PUT /weights/{KEY}?uploadId=the-upload&partNumber={number}" for number in (1, 2, 3)),
+        *(f"PUT /weights/{KEY}?partNumber={number}&uploadId=the-upload" for number in (1, 2, 3)),
         f"POST /weights/{KEY}?uploadId=the-upload",
     ]
     assert _described(begin) == {"x-amz-meta-sha256": digest(WEIGHTS).hex, "x-amz-meta-size": str(len(WEIGHTS))}
     chunks = [WEIGHTS[:8], WEIGHTS[8:16], WEIGHTS[16:]]
     assert [part.body for part in parts] == chunks
-    assert [_described(part) for part in parts] == [{"content-md5": _md5(chunk)} for chunk in chunks]
+    assert [part.headers["x-amz-content-sha256"] for part in parts] == [digest(chunk).hex for chunk in chunks]
     assert _described(complete)["if-none-match"] == "*"
     assert complete.body.count(b"<Part>") == 3
     assert sent == [8, 16, len(WEIGHTS), len(WEIGHTS)]
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_part_whose_answer_names_no_etag_makes_no_sense(tmp_path: Path) -> None:
+    with scripted(BEGUN, Answer(headers=())) as script, pytest.raises(StoreError) as refused:
+        store_at(script.url).put_file(verified(tmp_path / "alpha"), KEY, lambda _: None)
+    assert "is no S3 server, it seems: its answer to a PUT has no ETag" in refused.value.cause
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -152,8 +153,9 @@ def test_a_document_is_written_only_over_what_was_read(tmp_path: Path) -> None:
         assert store.write_document(KEY, b"{1}", '"v1"')
         assert store.write_document(KEY, b"{2}", None)
         assert not store.write_document(KEY, b"{3}", '"v1"')
-    assert [_described(request) for request in script.requests[1:]] == [
-        {"content-md5": _md5(body), "content-type": "application/json", condition: etag}
+    told = [_described(one) | {"x-amz-content-sha256": one.headers["x-amz-content-sha256"]} for one in script.requests]
+    assert told[1:] == [
+        {"x-amz-content-sha256": digest(body).hex, "content-type": "application/json", condition: etag}
         for body, condition, etag in [
             (b"{1}", "if-match", '"v1"'),
             (b"{2}", "if-none-match", "*"),

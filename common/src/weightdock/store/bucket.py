@@ -13,8 +13,8 @@ from weightdock.store.refusals import Refused, StoreFault, attempts, meaning
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
+    from weightdock.store.data_plane import DataPlane
     from weightdock.store.endpoint import Endpoint
-    from weightdock.store.reading import Reader
 
 CONFLICT = ("PreconditionFailed", "412")
 ABSENT = ("NoSuchKey", "404")
@@ -26,7 +26,7 @@ _Answer = TypeVar("_Answer")
 
 
 class Bucket:
-    """The bucket of ``settings``. Cheap to make: what asks and what writes is imported by the first who does."""
+    """The bucket of ``settings``. Cheap to make: either plane is imported by the first who uses it."""
 
     def __init__(self, settings: Settings, pace: Pace | None = None) -> None:
         """Raise ConfigurationError without credentials."""
@@ -41,16 +41,16 @@ class Bucket:
         return self._credentials.endpoint_url
 
     @cached_property
-    def reader(self) -> Reader:
-        """What asks."""
-        from weightdock.store.reading import Reader
+    def data(self) -> DataPlane:
+        """What carries bytes."""
+        from weightdock.store.data_plane import DataPlane
 
-        return Reader(self._credentials, self._endpoint)
+        return DataPlane(self._credentials, self._endpoint)
 
     @cached_property
     def client(self) -> S3Client:
-        """What writes: botocore's client."""
-        from weightdock.store.writing import make_client
+        """What carries none: botocore's client."""
+        from weightdock.store.control_plane import make_client
 
         return make_client(self._credentials, self._endpoint)
 
@@ -88,9 +88,9 @@ class Bucket:
         except StoreFault:
             raise
         except Exception as error:
-            if "client" not in self.__dict__:  # only what has written fails as botocore does
+            if "client" not in self.__dict__:  # only who uses it fails as botocore does
                 raise
-            from weightdock.store.writing import fault
+            from weightdock.store.control_plane import fault
 
             met = fault(error)
             if met is None:

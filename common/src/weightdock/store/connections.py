@@ -1,6 +1,6 @@
-"""What asks goes through http.client: connections that are kept, and answers that are received where they are wanted.
+"""What carries bytes goes through http.client: connections are kept, and answers received where they are wanted.
 
-urllib3, which sends what writes (:mod:`weightdock.store.writing`), copies each byte of an answer once more, and is a
+urllib3, which sends the rest (:mod:`weightdock.store.control_plane`), copies each byte of an answer once more, and is a
 third of the work of an object of 1 MB (docs/benchmarks).
 """
 
@@ -12,15 +12,18 @@ import ssl
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse
+from io import RawIOBase
 from typing import cast
 from urllib.parse import SplitResult
 
 from weightdock.store import endpoint
 from weightdock.store.endpoint import PORTS, Endpoint
 from weightdock.store.refusals import BrokenOff, StoreFault, Unreached, Way
+
+_BLOCK_BYTES = 256 * 1024  # of a body, as it is read from the disk
 
 
 class Answer:
@@ -62,15 +65,18 @@ class Connections:
         weakref.finalize(self, _close, self._kept)
 
     @contextmanager
-    def ask(self, method: str, path: str, headers: Mapping[str, str]) -> Iterator[Answer]:
-        """The answer to a request without a body. Raises StoreFault."""
+    def ask(
+        self, method: str, path: str, headers: Mapping[str, str], body: RawIOBase | bytes | None = None
+    ) -> Iterator[Answer]:
+        """The answer to a request; ``headers`` have the length of its body. Raises StoreFault."""
         if self._to.proxy and self._to.url.scheme == "http":
             path = f"http://{self._to.url.netloc}{path}"
             headers = {**headers, **self._to.proxy_headers}
         connection, response = self._free() or self._new(), None
         try:
             try:
-                connection.request(method, path, headers=dict(headers))
+                with suppress(ConnectionError):  # who hangs up before the end of a body may have said why
+                    connection.request(method, path, body, dict(headers))
                 response = connection.getresponse()
             except (OSError, HTTPException) as error:
                 raise _fault(error) from error
@@ -100,7 +106,7 @@ class Connections:
             connection.close()
 
     def _new(self) -> HTTPConnection:
-        connection = HTTPConnection(self._to.url.netloc)
+        connection = HTTPConnection(self._to.url.netloc, blocksize=_BLOCK_BYTES)
         try:
             connection.sock = self._connected()
         except TimeoutError as error:

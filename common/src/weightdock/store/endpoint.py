@@ -25,7 +25,7 @@ PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What asks and what writes share it.
+    """Data plane and control plane share it.
 
     One TLS context is made before the first connection: OpenSSL 3 does not stand it when several threads, each opening
     a connection, load authorities into one (botocore's own sessions do so, and it crashed).

@@ -6,10 +6,9 @@ part's size and MD5 (its ETag), and only parts that are the same bytes here are 
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +23,8 @@ from weightdock.store.unfinished import Begun, Unfinished
 from weightdock.verify import VerifiedFile
 
 if TYPE_CHECKING:
+    from hashlib import _Hash
+
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
 SINGLE_PUT_BYTES = 100_000_000
@@ -44,6 +45,11 @@ def part_bytes(size: int) -> int:
 def put_operations(size: int) -> int:
     """How many class A operations it takes to store a file of ``size`` bytes."""
     return 1 if size <= SINGLE_PUT_BYTES else 2 + -(-size // part_bytes(size))
+
+
+def condition(replacing: str | None) -> dict[str, str]:
+    """The header that lets a write replace the object with the ETag ``replacing`` (None: nothing), and no other."""
+    return {"if-none-match": "*"} if replacing is None else {"if-match": replacing}
 
 
 class _UploadGone(Exception):  # noqa: N818  # not an error: it is begun anew
@@ -172,22 +178,26 @@ class Multipart:
             pool.shutdown(cancel_futures=True)  # after a failure the parts that wait would fail one by one
 
     def _send_part(self, upload_id: str, part: Part, there: str | None) -> str:
-        with _PartOfFile(self._file.path, part) as body:
-            md5 = hashlib.file_digest(body, partial(hashlib.md5, usedforsecurity=False))
-        if there and there.strip('"') == md5.hexdigest():
+        if there and there.strip('"') == self._digest(part, partial(hashlib.md5, usedforsecurity=False)):
             return there
-        put = partial(self._bucket.client.upload_part, Bucket=self._bucket.name, Key=self._key, UploadId=upload_id)
-        checked = base64.b64encode(md5.digest()).decode()
+        from weightdock.store.data_plane import Body
+
+        sha256 = self._digest(part, hashlib.sha256)
+        query = {"partNumber": str(part.number), "uploadId": upload_id}
 
         def request() -> str:
-            with _PartOfFile(self._file.path, part) as body:
-                answer = put(PartNumber=part.number, Body=body, ContentMD5=checked)  # type: ignore[arg-type]  # is an IO
-                return answer["ETag"]
+            with _PartOfFile(self._file.path, part) as content:
+                body = Body(content, part.length, sha256)
+                return self._bucket.data.put(f"{self._bucket.name}/{self._key}", body, {}, query)
 
         etag = self._bucket.ask_unless(GONE, f"take part {part.number} of {self._key}", request)
         if etag is None:
             raise _UploadGone
         return etag
+
+    def _digest(self, part: Part, algorithm: Callable[[], _Hash]) -> str:
+        with _PartOfFile(self._file.path, part) as content:
+            return hashlib.file_digest(content, algorithm).hexdigest()
 
     def _abort(self, upload_id: str) -> None:
         """Drop the parts of an upload that nobody is going to complete. R2 does so itself; other servers keep them."""

@@ -6,7 +6,6 @@ somebody else was first: then the digests are compared.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from weightdock.errors import IntegrityError, StoreError
 from weightdock.settings import Settings
 from weightdock.store import BytesObserver, Document, PendingUpload, StoredObject, Target, Version
 from weightdock.store.bucket import ABSENT, CONFLICT, GONE, TOO_OFTEN, Bucket
-from weightdock.store.multipart import SINGLE_PUT_BYTES, Multipart
+from weightdock.store.multipart import SINGLE_PUT_BYTES, Multipart, condition
 from weightdock.store.pace import Pace
 from weightdock.store.unfinished import Unfinished
 from weightdock.verify import VerifiedFile
@@ -46,7 +45,7 @@ class R2Store:
         query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"}
 
         def request() -> Page:
-            with self._bucket.reader.get(self._bucket.name, query) as answer:
+            with self._bucket.data.get(self._bucket.name, query) as answer:
                 return Page.read(answer.read())
 
         while True:
@@ -60,7 +59,7 @@ class R2Store:
         """See :class:`weightdock.store.ObjectStore`."""
 
         def request() -> StoredObject:
-            with self._bucket.reader.head(self._path(key)) as answer:
+            with self._bucket.data.head(self._path(key)) as answer:
                 sha256 = answer.headers.get("x-amz-meta-sha256")
                 size, etag = _described(answer.headers, key)
                 return StoredObject(key, size, etag, Digest(sha256) if sha256 else None)
@@ -100,7 +99,7 @@ class R2Store:
 
         def request() -> Digest:
             digest, count, room = hashlib.sha256(), 0, memoryview(bytearray(_PIECE_BYTES))
-            with self._bucket.reader.get(self._path(key)) as answer:
+            with self._bucket.data.get(self._path(key)) as answer:
                 while came := answer.receive(room):
                     digest.update(room[:came])
                     count += came
@@ -119,7 +118,7 @@ class R2Store:
             nonlocal start
             headers = {"Range": f"bytes={start}-{end - 1}"} | ({"If-Match": version.etag} if version.etag else {})
             try:
-                with self._bucket.reader.get(self._path(version.key), headers=headers) as answer:
+                with self._bucket.data.get(self._path(version.key), headers=headers) as answer:
                     version.etag = _pinned(answer.headers, version, start, end)
                     while start < end:  # to the end, or the connection could not be used again
                         came = answer.receive(target.room()[: min(_PIECE_BYTES, end - start)])
@@ -145,7 +144,7 @@ class R2Store:
         from weightdock.store.refusals import BrokenOff
 
         def request() -> Document:
-            with self._bucket.reader.get(self._path(key)) as answer:
+            with self._bucket.data.get(self._path(key)) as answer:
                 size, etag = _described(answer.headers, key)
                 if size > _LARGEST_DOCUMENT:
                     raise _too_large(key, size)
@@ -160,18 +159,12 @@ class R2Store:
 
     def write_document(self, key: ObjectKey, content: bytes, replacing: str | None) -> bool:
         """See :class:`weightdock.store.ObjectStore`."""
-        md5 = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
-        put = partial(
-            self._bucket.client.put_object,
-            Bucket=self._bucket.name,
-            Key=key,
-            Body=content,
-            ContentType="application/json",
-            ContentMD5=md5,
-        )
+        from weightdock.store.data_plane import Body
+
+        headers = condition(replacing) | {"content-type": "application/json"}
 
         def conditional() -> bool:
-            put(IfNoneMatch="*") if replacing is None else put(IfMatch=replacing)
+            self._bucket.data.put(self._path(key), Body.of(content), headers)
             return True
 
         # ABSENT: what was to be replaced is not there any more. TOO_OFTEN: somebody wrote it within this second, so
@@ -214,13 +207,15 @@ class R2Store:
         metadata = {"sha256": file.sha256.hex, "size": str(file.size_bytes)}
         if file.size_bytes > SINGLE_PUT_BYTES:
             return Multipart(self._bucket, self._unfinished, file, key, replacing).put(metadata, sent)
-        put = partial(self._bucket.client.put_object, Bucket=self._bucket.name, Key=key, Metadata=metadata)
+        from weightdock.store.data_plane import Body
+
+        headers = condition(replacing) | {f"x-amz-meta-{name}": value for name, value in metadata.items()}
 
         def whole() -> bool:
             # From the disk as it goes out: several at a time would be much memory. What the store compares on arrival
-            # is the body's sha256, which is part of the request's signature.
-            with file.path.open("rb") as stream:
-                put(Body=stream, IfNoneMatch="*") if replacing is None else put(Body=stream, IfMatch=replacing)
+            # is the digest that was verified: should somebody have written to the file since, it is refused.
+            with file.path.open("rb", buffering=0) as stream:
+                self._bucket.data.put(self._path(key), Body(stream, file.size_bytes, file.sha256.hex), headers)
             return True
 
         return self._bucket.ask_unless(CONFLICT + ABSENT, f"take {key}", whole) or False

@@ -1,8 +1,8 @@
-"""GET and HEAD of one bucket: the data plane of nodes, and all that a run with nothing to do asks.
+"""What carries bytes: GET, HEAD and PUT at one bucket, signed here.
 
-Signed here (SigV4: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html). botocore, which does
-what writes (:mod:`weightdock.store.writing`), would be half of the processor time of a run that only asks
-(docs/benchmarks).
+By SigV4 (https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html). botocore, which does the rest
+(:mod:`weightdock.store.control_plane`), would be half of the processor time of a run that only asks, or that uploads
+many small files (docs/benchmarks).
 """
 
 from __future__ import annotations
@@ -12,25 +12,43 @@ import hmac
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
+from io import RawIOBase
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from weightdock.store.connections import Answer, Connections
 from weightdock.store.endpoint import Endpoint
-from weightdock.store.refusals import Refused
+from weightdock.store.refusals import Refused, Senseless
 
 if TYPE_CHECKING:
     from weightdock.settings import Credentials
 
-_NO_BODY = hashlib.sha256(b"").hexdigest()
 _ERROR_BYTES = 64 * 1024
 _CODE = re.compile(rb"<Code>\s*([^<]{1,200}?)\s*</Code>")
 _MESSAGE = re.compile(rb"<Message>\s*([^<]{1,2000}?)\s*</Message>")
 
 
-class Reader:
+@dataclass(frozen=True)
+class Body:
+    """What a request sends, and the digest in its signature: the store compares it with what arrives."""
+
+    content: RawIOBase | bytes
+    size_bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, content: bytes) -> Body:
+        """Of what is in memory."""
+        return cls(content, len(content), hashlib.sha256(content).hexdigest())
+
+
+_NO_BODY = Body.of(b"")
+
+
+class DataPlane:
     """Asks at one endpoint, from several threads at a time. Every method raises StoreFault."""
 
     def __init__(self, credentials: Credentials, endpoint: Endpoint) -> None:
@@ -48,14 +66,33 @@ class Reader:
         """A good answer, without a body."""
         return self._answered("HEAD", path, {}, {})
 
+    def put(self, path: str, body: Body, headers: Mapping[str, str], query: Mapping[str, str] | None = None) -> str:
+        """Have the store keep ``body``. The ETag that it gave it."""
+        with self._answered("PUT", path, query or {}, headers, body) as answer:
+            answer.read()
+            try:
+                return answer.headers["etag"]
+            except KeyError as error:
+                raise Senseless("its answer to a PUT has no ETag") from error
+
     @contextmanager
     def _answered(
-        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str]
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: Body = _NO_BODY,
     ) -> Iterator[Answer]:
         asked = "&".join(f"{quote(name, safe='')}={quote(query[name], safe='')}" for name in sorted(query))
         where = quote(f"/{path}", safe="/-_.~")
-        signed = signature(self._credentials, method, self._host, where, asked, headers, datetime.now(tz=UTC))
-        with self._connections.ask(method, f"{where}?{asked}" if asked else where, signed) as answer:
+        now = datetime.now(tz=UTC)
+        signed = signature(self._credentials, method, self._host, where, asked, headers, now, body.sha256)
+        signed["accept-encoding"] = "identity"  # not signed: what lies between may change it
+        if method == "PUT":
+            signed["content-length"] = str(body.size_bytes)
+        target = f"{where}?{asked}" if asked else where
+        with self._connections.ask(method, target, signed, body.content or None) as answer:
             if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
                 raise _refusal(answer)
             yield answer
@@ -69,17 +106,18 @@ def signature(
     query: str,
     headers: Mapping[str, str],
     now: datetime,
+    sha256: str = _NO_BODY.sha256,
 ) -> dict[str, str]:
-    """``headers`` with those that sign a request without a body. ``path`` and ``query`` are quoted and sorted."""
+    """``headers`` with those that sign a request whose body has ``sha256``. The rest is quoted, and sorted."""
     moment = now.strftime("%Y%m%dT%H%M%SZ")
     scope = f"{moment[:8]}/auto/s3/aws4_request"
-    own = {"host": host, "x-amz-content-sha256": _NO_BODY, "x-amz-date": moment}
+    own = {"host": host, "x-amz-content-sha256": sha256, "x-amz-date": moment}
     if credentials.session_token:
         own["x-amz-security-token"] = credentials.session_token
     every = {name.lower(): value for name, value in headers.items()} | own
     names = ";".join(sorted(every))
     canonical = "\n".join(
-        [method, path, query, *(f"{name}:{every[name]}" for name in sorted(every)), "", names, _NO_BODY]
+        [method, path, query, *(f"{name}:{every[name]}" for name in sorted(every)), "", names, sha256]
     )
     to_sign = "\n".join(["AWS4-HMAC-SHA256", moment, scope, hashlib.sha256(canonical.encode()).hexdigest()])
     key = f"AWS4{credentials.secret_access_key}".encode()
@@ -89,7 +127,6 @@ def signature(
     every["authorization"] = (
         f"AWS4-HMAC-SHA256 Credential={credentials.access_key_id}/{scope}, SignedHeaders={names}, Signature={signed}"
     )
-    every["accept-encoding"] = "identity"  # not signed: what lies between may change it
     return every
 
 

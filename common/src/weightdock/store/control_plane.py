@@ -1,6 +1,7 @@
-"""What changes a bucket goes through botocore. R2 is S3 with rules of its own, which it is set up for here.
+"""What carries no bytes goes through botocore: multipart uploads begun, listed, completed and aborted, and deletions.
 
-https://developers.cloudflare.com/r2/api/s3/api/: region ``auto``, no checksum trailers, no ``Expect: 100-continue``.
+R2 is S3 with rules of its own, which it is set up for here (https://developers.cloudflare.com/r2/api/s3/api/): region
+``auto``, no checksum trailers, no ``Expect: 100-continue``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.handlers import add_expect_header
 from botocore.session import get_session
 from urllib3 import PoolManager, ProxyManager, Timeout, exceptions
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from weightdock.store import endpoint
 from weightdock.store.endpoint import Endpoint
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from weightdock.settings import Credentials
 
 
-_CONNECTIONS = 32
-_BLOCK_BYTES = 256 * 1024  # of a body, as it is read from the disk
+_CONNECTIONS = 8
 
 
 def make_client(credentials: Credentials, to: Endpoint) -> S3Client:
@@ -73,33 +72,11 @@ def connections(to: Endpoint) -> PoolManager:
         "maxsize": _CONNECTIONS,
         "retries": False,
         "timeout": Timeout(connect=endpoint.CONNECT_SECONDS, read=endpoint.READ_SECONDS),
-        "blocksize": _BLOCK_BYTES,
         "ssl_context": to.tls if to.url.scheme == "https" else None,
     }
     if to.proxy is None:
-        made = PoolManager(**given)
-    else:
-        proxy = to.proxy.geturl()
-        made = ProxyManager(proxy, proxy_headers=to.proxy_headers, proxy_ssl_context=to.tls, **given)
-    pool = made.connection_from_url(to.url.geturl())
-    pool.ConnectionCls = _SecureConnection if pool.scheme == "https" else _Connection  # a proxy's may be the other one
-    return made
-
-
-class _Connection(HTTPConnection):
-    """Gives a piece of a body as long as one of an answer: to urllib3, sending the first one belongs to connecting."""
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock.settimeout(endpoint.READ_SECONDS)
-
-
-class _SecureConnection(HTTPSConnection):
-    """The same."""
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock.settimeout(endpoint.READ_SECONDS)
+        return PoolManager(**given)
+    return ProxyManager(to.proxy.geturl(), proxy_headers=to.proxy_headers, proxy_ssl_context=to.tls, **given)
 
 
 def fault(error: Exception) -> StoreFault | None:

@@ -18,20 +18,23 @@ from support.scripted_server import Answer, scripted
 from support.servers import Server
 from weightdock.artifact import ObjectKey
 from weightdock.settings import Credentials
+from weightdock.store.data_plane import Body, signature
 from weightdock.store.r2 import R2Store
-from weightdock.store.reading import signature
 
 NOW = datetime(2026, 11, 22, 10, 30, 15, tzinfo=UTC)
 _NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20)
 
 
-@given(key=_NAMES, prefix=_NAMES, token=st.none() | st.just("a/token="), ranged=st.booleans())
-def test_a_request_is_signed_as_botocore_signs_it(key: str, prefix: str, token: str | None, *, ranged: bool) -> None:
+@given(key=_NAMES, prefix=_NAMES, token=st.none() | st.just("a/token="), ranged=st.booleans(), body=st.binary())
+def test_a_request_is_signed_as_botocore_signs_it(
+    key: str, prefix: str, token: str | None, body: bytes, *, ranged: bool
+) -> None:
     given = Credentials("https://account.r2.example", "an-id", "a-secret", token)
     path, query = quote(f"/bucket/{key}", safe="/-_.~"), f"list-type=2&prefix={quote(prefix, safe='')}"
-    headers = {"Range": "bytes=0-7", "If-Match": '"e"'} if ranged else {}
-    signed = signature(given, "GET", "account.r2.example", path, query, headers, NOW)
-    request = AWSRequest("GET", f"https://account.r2.example{path}?{query}", headers)
+    headers = {"Range": "bytes=0-7", "If-Match": '"e"'} if ranged else {"x-amz-meta-size": "7"}
+    method = "PUT" if body else "GET"
+    signed = signature(given, method, "account.r2.example", path, query, headers, NOW, Body.of(body).sha256)
+    request = AWSRequest(method, f"https://account.r2.example{path}?{query}", headers, body)
     with patch.object(auth, "get_current_datetime", return_value=NOW.replace(tzinfo=None)):
         auth.S3SigV4Auth(BotocoreCredentials("an-id", "a-secret", token), "s3", "auto").add_auth(request)
     assert signed["authorization"] == request.headers["Authorization"]

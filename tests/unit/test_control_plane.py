@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
-from urllib3 import HTTPConnectionPool
+from urllib3 import HTTPConnectionPool, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -20,10 +19,9 @@ from urllib3.exceptions import (
 )
 
 from weightdock.settings import Credentials
-from weightdock.store import endpoint
+from weightdock.store.control_plane import connections, fault
 from weightdock.store.endpoint import Endpoint
 from weightdock.store.refusals import BrokenOff, Refused, Senseless, StoreFault, Unreached, Way
-from weightdock.store.writing import connections, fault
 
 POOL = HTTPConnectionPool("account.r2.example")
 _SAID = {"Error": {"Code": "SlowDown", "Message": "please"}, "ResponseMetadata": {"HTTPStatusCode": 503}}
@@ -68,23 +66,6 @@ def test_what_botocore_does_not_send_makes_no_sense_and_a_bug_is_no_fault_of_the
     assert fault(ValueError("a bug")) is None
 
 
-@pytest.mark.parametrize("url", ["http://localstore", "https://store.example"])
-@pytest.mark.parametrize("proxy", [None, "http://proxy.example", "https://proxy.example"])
-def test_a_new_connection_sends_with_the_patience_of_reading_whatever_lies_between(
-    monkeypatch: pytest.MonkeyPatch, url: str, proxy: str | None
-) -> None:
-    for name in ("http_proxy", "https_proxy"):
-        monkeypatch.setenv(name, proxy) if proxy else monkeypatch.delenv(name, raising=False)
-    pool = connections(Endpoint.of(Credentials(url, "an-id", "a-secret", None))).connection_from_url(url)
-    kind = HTTPSConnection if pool.scheme == "https" else HTTPConnection
-    with socket.socket() as connected:
-        monkeypatch.setattr(kind, "connect", lambda self: setattr(self, "sock", connected))
-        connection = pool._new_conn()
-        connection.connect()
-        assert connected.gettimeout() == endpoint.READ_SECONDS
-    assert isinstance(connection, HTTPSConnection) == (pool.scheme == "https")
-
-
 def test_there_is_one_tls_context_for_all_connections() -> None:
     to = Endpoint.of(Credentials("https://account.r2.example", "an-id", "a-secret", None))
     pools = connections(to)
@@ -93,3 +74,14 @@ def test_there_is_one_tls_context_for_all_connections() -> None:
     assert isinstance(second, HTTPSConnection)
     assert first.ssl_context is second.ssl_context is to.tls is not None
     assert first.ca_certs is None
+
+
+@pytest.mark.parametrize("url", ["http://localstore", "https://store.example"])
+@pytest.mark.parametrize("proxy", ["http://user:word@proxy.example", "https://user:word@proxy.example"])
+def test_the_proxy_is_the_endpoint_s(monkeypatch: pytest.MonkeyPatch, url: str, proxy: str) -> None:
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, proxy)
+    to = Endpoint.of(Credentials(url, "an-id", "a-secret", None))
+    pools = connections(to)
+    assert isinstance(pools, ProxyManager)
+    assert (pools.proxy_headers, pools.proxy_config and pools.proxy_config.ssl_context) == (to.proxy_headers, to.tls)
