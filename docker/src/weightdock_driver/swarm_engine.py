@@ -35,8 +35,8 @@ _LOOK_SECONDS = 1.0
 _LAG_SECONDS = 3.0
 """How long a report may stay on its way after its task has ended; then the log is read anew, whole."""
 
-_READINGS = 4
-"""How often it is read: a node that has just come back does not hand out its logs at once."""
+_READINGS = 10
+"""How often it is read: a node that has just come back does not hand out its logs at once (12 s were too few once)."""
 
 _ENDING_SECONDS = 8.0
 """How long tasks of a removed service may take to end: their grace of 5 s, and some for Swarm."""
