@@ -18,10 +18,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -33,6 +31,7 @@ from support.command import WEIGHTDOCK, environment
 from support.r2_bench import KEY
 from support.r2_double import Limits, RemoteDouble
 from support.servers import Server, rclone_server
+from support.serving import serving
 
 ROOT = Path(__file__).parents[1]
 IMAGE = "weightdock/timm-uploader"
@@ -89,19 +88,6 @@ class Hub(http.server.BaseHTTPRequestHandler):
         """Nobody reads it."""
 
 
-@contextmanager
-def hub() -> Iterator[str]:
-    """Its address."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 def catalogue(folder: Path, chosen: Sequence[str]) -> Path:
     """A copy of the package that mirrors these models of timm's and nothing else."""
     package = folder / "weightdock"
@@ -117,7 +103,7 @@ def catalogue(folder: Path, chosen: Sequence[str]) -> Path:
 def locked(home: Path, folder: Path, models: int) -> Point:
     """Take the lock of that catalogue, by the image."""
     Hub.asked.clear()
-    with hub() as url:
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)) as url:
         inside = "/opt/weightdock/lib/python3.11/site-packages/weightdock/catalogue/timm"
         command: list[str | Path] = ["docker", "run", "--rm", "--network", "host", "--volume", f"{home}:{inside}:ro"]
         command += ["--env", f"HF_ENDPOINT={url}", "--entrypoint", "weightdock", IMAGE, "lock", "--framework", "timm"]

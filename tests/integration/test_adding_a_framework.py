@@ -7,7 +7,6 @@ import pickle
 import re
 import shlex
 import shutil
-import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +17,7 @@ import pytest
 import weightdock
 from support.command import WEIGHTDOCK, Ran, run
 from support.servers import Server
+from support.serving import serving
 
 PAGE = (Path(__file__).parents[2] / "docs" / "adding-a-framework.md").read_text(encoding="utf-8")
 FILES = re.findall(r"^`(common/src/\S+)`\n\n```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -44,12 +44,8 @@ def release(tmp_path: Path) -> Iterator[str]:
     home.mkdir(parents=True)
     for name in ("oak", "pine-large", "pine-small"):
         (home / f"{name}.pt").write_bytes(pickle.dumps(f"a plank of {name}", protocol=0))
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(tmp_path / "github"))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(tmp_path / "github")))) as url:
+        yield url
 
 
 @pytest.fixture

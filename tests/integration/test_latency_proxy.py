@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from threading import Thread
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from support.latency_proxy import LatencyProxy
+from support.serving import serving
 
 
 class Echo(BaseRequestHandler):
@@ -22,14 +23,8 @@ class Echo(BaseRequestHandler):
             self.request.sendall(piece)
 
 
-@contextmanager
-def echo() -> Iterator[str]:
-    with ThreadingTCPServer(("127.0.0.1", 0), Echo) as server:
-        thread = Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+def echo() -> AbstractContextManager[str]:
+    return serving(ThreadingTCPServer(("127.0.0.1", 0), Echo))
 
 
 @contextmanager

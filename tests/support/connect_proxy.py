@@ -11,6 +11,7 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Thread
 
 from support.local_ca import Certificate
+from support.serving import serving
 
 
 @dataclass
@@ -54,15 +55,9 @@ def connect_proxy(
     class Proxy(ThreadingTCPServer):
         daemon_threads = False
 
-    with Proxy(("127.0.0.1", 0), Handler) as server:
-        proxy = ConnectProxy(f"http{'s' if certificate else ''}://127.0.0.1:{server.server_address[1]}")
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield proxy
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Proxy(("127.0.0.1", 0), Handler)) as url:
+        proxy = ConnectProxy(url.replace("http", "https") if certificate else url)
+        yield proxy
 
 
 def _pass_on(source: socket.socket, sink: socket.socket) -> None:

@@ -8,7 +8,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from support.local_ca import make_certificate
 from support.r2_bench import KEY, Place
 from support.r2_double import R2Double
 from support.servers import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server
+from support.serving import serving
 from support.toy import with_third_framework
 
 TAG = "fleettest"
@@ -129,7 +129,7 @@ def bench(folder: Path, behind: Server) -> Iterator[Bench]:
             with (
                 R2Double(behind.url, [KEY], certificate=certificate) as double,
                 LatencyProxy(double.url, host=GATEWAY) as far,
-                _toys() as toys,
+                serving(ThreadingHTTPServer(("127.0.0.1", 0), _Toys)) as toys,
                 LatencyProxy(toys, host=GATEWAY) as origin,
             ):
                 yield Bench(made, double, behind, far, origin, folder)
@@ -149,14 +149,6 @@ class _Toys(BaseHTTPRequestHandler):
 
     def log_message(self, *_said: object) -> None:
         return None
-
-
-@contextmanager
-def _toys() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Toys) as server:
-        threading.Thread(target=server.serve_forever, args=[0.05]).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
 
 
 def _entry(name: str) -> str:

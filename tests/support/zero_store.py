@@ -9,15 +9,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
-from threading import Thread
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from support.r2_double.request import Operation, Request
+from support.serving import serving
 
 _WHOLE_BYTES = 1024 * 1024
 _ZEROS = bytes(256 * 1024)
@@ -159,15 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-@contextmanager
-def zero_store() -> Iterator[str]:
+def zero_store() -> AbstractContextManager[str]:
     """The address of a server that lives as long as the block. Every bucket exists."""
     members = {"objects": {}, "uploads": {}, "numbers": count(1)}
-    with ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), members)) as server:
-        thread = Thread(target=server.serve_forever, args=(0.05,), name="zero-store")
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    return serving(ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), members)))
