@@ -54,6 +54,48 @@ def test_a_small_file_is_one_conditional_put_that_carries_its_digest(tmp_path: P
     assert sent == [len(WEIGHTS)]
 
 
+def test_of_a_file_that_grew_since_it_was_verified_no_more_is_sent_than_was(tmp_path: Path) -> None:
+    file = verified(tmp_path / "alpha")
+    with file.path.open("ab") as stream:
+        stream.write(b"GET / HTTP/1.1\r\n\r\n")
+    with scripted(OK) as script:
+        store = store_at(script.url)
+        assert store.put_file(file, KEY, lambda _: None)
+        store.head(KEY)
+    assert _lines(script) == [f"PUT /weights/{KEY}", f"HEAD /weights/{KEY}"]
+    assert script.requests[0].body == WEIGHTS
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("limit", [8, 100], ids=["in parts", "whole"])
+def test_a_file_that_got_shorter_since_it_was_verified_is_said_so_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(r2, "SINGLE_PUT_BYTES", limit)
+    file = verified(tmp_path / "alpha")
+    file.path.write_bytes(WEIGHTS[:5])
+    with scripted(BEGUN, OK) as script, pytest.raises(StoreError) as refused:
+        store_at(script.url).put_file(file, KEY, lambda _: None)
+    missing = min(limit, len(WEIGHTS)) - 5
+    assert str(refused.value) == (
+        f"error: the cache did not give {file.path.name}\n"
+        f"cause: {missing} bytes are missing: somebody wrote to it since it was verified\n"
+        "next: see to the disk and to who else writes there, then run again"
+    )
+
+
+def test_a_disk_that_does_not_give_a_file_is_no_fault_of_the_store(tmp_path: Path) -> None:
+    file = verified(tmp_path / "alpha")
+    file.path.unlink()
+    file.path.mkdir()  # opening it is no success, nor is any try after it
+    with scripted(OK) as script, pytest.raises(StoreError) as refused:
+        store_at(script.url).put_file(file, KEY, lambda _: None)
+    assert str(refused.value).splitlines()[:2] == [
+        f"error: the cache did not give {file.path.name}",
+        f"cause: [Errno 21] Is a directory: '{file.path}'",
+    ]
+
+
 @pytest.mark.usefixtures("small_parts")
 def test_a_large_file_goes_in_equal_parts_with_their_digests_and_is_completed_conditionally(tmp_path: Path) -> None:
     with scripted(BEGUN, OK, OK, OK, COMPLETED) as script:

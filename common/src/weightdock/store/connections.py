@@ -15,15 +15,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from io import RawIOBase
 from typing import cast
 from urllib.parse import SplitResult
 
 from weightdock.store import endpoint
 from weightdock.store.endpoint import PORTS, Endpoint
 from weightdock.store.refusals import BrokenOff, StoreFault, Unreached, Way
-
-_BLOCK_BYTES = 256 * 1024  # of a body, as it is read from the disk
 
 
 class Answer:
@@ -66,7 +63,7 @@ class Connections:
 
     @contextmanager
     def ask(
-        self, method: str, path: str, headers: Mapping[str, str], body: RawIOBase | bytes | None = None
+        self, method: str, path: str, headers: Mapping[str, str], body: Iterable[bytes] | bytes | None = None
     ) -> Iterator[Answer]:
         """The answer to a request; ``headers`` have the length of its body. Raises StoreFault."""
         if self._to.proxy and self._to.url.scheme == "http":
@@ -106,7 +103,7 @@ class Connections:
             connection.close()
 
     def _new(self) -> HTTPConnection:
-        connection = HTTPConnection(self._to.url.netloc, blocksize=_BLOCK_BYTES)
+        connection = HTTPConnection(self._to.url.netloc)
         try:
             connection.sock = self._connected()
         except TimeoutError as error:

@@ -15,10 +15,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from io import RawIOBase
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from weightdock.errors import StoreError
 from weightdock.store.connections import Answer, Connections
 from weightdock.store.endpoint import Endpoint
 from weightdock.store.refusals import Refused, Senseless
@@ -27,15 +28,49 @@ if TYPE_CHECKING:
     from weightdock.settings import Credentials
 
 _ERROR_BYTES = 64 * 1024
+_PIECE_BYTES = 256 * 1024  # of a file, as it is read from the disk
 _CODE = re.compile(rb"<Code>\s*([^<]{1,200}?)\s*</Code>")
 _MESSAGE = re.compile(rb"<Message>\s*([^<]{1,2000}?)\s*</Message>")
+
+
+@dataclass(frozen=True)
+class Section:
+    """``length`` bytes of a file from ``offset`` on, read as they go out: several at a time would be much memory.
+
+    Neither more nor fewer: what a file grew by meanwhile would be taken for the next request, and a store waits for
+    what a shorter one has not. Reading it raises StoreError.
+    """
+
+    path: Path
+    offset: int
+    length: int
+
+    def __iter__(self) -> Iterator[bytes]:
+        left = self.length
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                file.seek(self.offset)
+                while left and (piece := file.read(min(left, _PIECE_BYTES))):
+                    left -= len(piece)
+                    yield piece
+        except OSError as error:
+            raise self._not_given(str(error)) from error
+        if left:
+            raise self._not_given(f"{left} bytes are missing: somebody wrote to it since it was verified")
+
+    def _not_given(self, cause: str) -> StoreError:
+        return StoreError(
+            f"the cache did not give {self.path.name}",
+            cause=cause,
+            next="see to the disk and to who else writes there, then run again",
+        )
 
 
 @dataclass(frozen=True)
 class Body:
     """What a request sends, and the digest in its signature: the store compares it with what arrives."""
 
-    content: RawIOBase | bytes
+    content: Section | bytes
     size_bytes: int
     sha256: str
 

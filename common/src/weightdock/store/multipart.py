@@ -7,12 +7,10 @@ part's size and MD5 (its ETag), and only parts that are the same bytes here are 
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -69,38 +67,6 @@ def parts_of(size: int, length: int) -> Iterator[Part]:
     """All parts of a file of ``size`` bytes, each of ``length`` but the last."""
     for number, offset in enumerate(range(0, size, length), start=1):
         yield Part(number, offset, min(length, size - offset))
-
-
-class _PartOfFile(io.RawIOBase):
-    """A part as a stream of its own, read from the disk as it goes out: in memory, eight at a time would be 128 MiB."""
-
-    def __init__(self, path: Path, part: Part) -> None:
-        self._file = path.open("rb", buffering=0)
-        self._part = part
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._part.length}[whence]
-        return self._at
-
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]  # any buffer: that type is the stub's own
-        self._file.seek(self._part.offset + self._at)
-        count = self._file.readinto(memoryview(buffer)[: max(0, self._part.length - self._at)])
-        self._at += count
-        return count
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
 
 class Multipart:
@@ -178,26 +144,21 @@ class Multipart:
             pool.shutdown(cancel_futures=True)  # after a failure the parts that wait would fail one by one
 
     def _send_part(self, upload_id: str, part: Part, there: str | None) -> str:
-        if there and there.strip('"') == self._digest(part, partial(hashlib.md5, usedforsecurity=False)):
-            return there
-        from weightdock.store.data_plane import Body
+        from weightdock.store.data_plane import Body, Section
 
-        sha256 = self._digest(part, hashlib.sha256)
+        content = Section(self._file.path, part.offset, part.length)
+        if there and there.strip('"') == _hex(content, hashlib.md5(usedforsecurity=False)):
+            return there
+        body = Body(content, part.length, _hex(content, hashlib.sha256()))
         query = {"partNumber": str(part.number), "uploadId": upload_id}
 
         def request() -> str:
-            with _PartOfFile(self._file.path, part) as content:
-                body = Body(content, part.length, sha256)
-                return self._bucket.data.put(f"{self._bucket.name}/{self._key}", body, {}, query)
+            return self._bucket.data.put(f"{self._bucket.name}/{self._key}", body, {}, query)
 
         etag = self._bucket.ask_unless(GONE, f"take part {part.number} of {self._key}", request)
         if etag is None:
             raise _UploadGone
         return etag
-
-    def _digest(self, part: Part, algorithm: Callable[[], _Hash]) -> str:
-        with _PartOfFile(self._file.path, part) as content:
-            return hashlib.file_digest(content, algorithm).hexdigest()
 
     def _abort(self, upload_id: str) -> None:
         """Drop the parts of an upload that nobody is going to complete. R2 does so itself; other servers keep them."""
@@ -219,3 +180,9 @@ class Multipart:
 
         # NoSuchUpload: an answer got lost and the upload is complete, or somebody with our cache completed it.
         return self._bucket.ask_unless(CONFLICT + GONE, f"complete {self._key}", conditional) or False
+
+
+def _hex(content: Iterable[bytes], digest: _Hash) -> str:
+    for piece in content:
+        digest.update(piece)
+    return digest.hexdigest()

@@ -207,15 +207,16 @@ class R2Store:
         metadata = {"sha256": file.sha256.hex, "size": str(file.size_bytes)}
         if file.size_bytes > SINGLE_PUT_BYTES:
             return Multipart(self._bucket, self._unfinished, file, key, replacing).put(metadata, sent)
-        from weightdock.store.data_plane import Body
+        from weightdock.store.data_plane import Body, Section
 
         headers = condition(replacing) | {f"x-amz-meta-{name}": value for name, value in metadata.items()}
 
+        # What the store compares on arrival is the digest that was verified: a file that somebody wrote to since is
+        # refused.
+        body = Body(Section(file.path, 0, file.size_bytes), file.size_bytes, file.sha256.hex)
+
         def whole() -> bool:
-            # From the disk as it goes out: several at a time would be much memory. What the store compares on arrival
-            # is the digest that was verified: should somebody have written to the file since, it is refused.
-            with file.path.open("rb", buffering=0) as stream:
-                self._bucket.data.put(self._path(key), Body(stream, file.size_bytes, file.sha256.hex), headers)
+            self._bucket.data.put(self._path(key), body, headers)
             return True
 
         return self._bucket.ask_unless(CONFLICT + ABSENT, f"take {key}", whole) or False
