@@ -11,22 +11,31 @@ export WEIGHTDOCK_REVISION := $(or $(shell git describe --always --dirty --abbre
 export WEIGHTDOCK_VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' common/src/weightdock/__init__.py)
 
 DRIVER := .venv/bin/weightdock-driver
-LOCAL := docker compose --profile local
 R2_SETTINGS := --env-file docker/local/r2/settings.env
+# With a file of its own, so that what .env says, or cannot say, is nothing to the demo and the builds.
+LOCAL := docker compose --profile local $(R2_SETTINGS)
+WEIGHTDOCK := .venv/bin/weightdock
+LOCKING := docker compose
 ORIGIN_SETTINGS := $(if $(filter upstream,$(ORIGIN)),,--env-file docker/local/origin/settings.env)
 LOCKED := $(patsubst common/src/weightdock/catalogue/%/models.toml,%,$(wildcard common/src/weightdock/catalogue/*/models.toml))
 LAST_RUN := .build/last-run.json
 PINNED := $(filter-out images/torch-requirements.txt,$(wildcard $(addsuffix requirements.txt,images/*/ images/*- docker/ docker/local/*/ bench/ tests/)))
 STAND_INS := local-r2 $(if $(filter upstream,$(ORIGIN)),,local-origin)
 
-# ON=demo: the demo's store and origin in place of what the environment and .env say.
+# What is misspelt must not mean the real store.
+ifneq ($(filter-out demo,$(ON))$(filter-out upstream,$(ORIGIN)),)
+$(error ON may be demo and ORIGIN upstream, or neither is given)
+endif
+
+# ON=demo: the demo's store, origin and a cache of its own in place of all that the environment and .env say.
 ifeq ($(ON),demo)
-include docker/local/r2/settings.env docker/local/origin/settings.env
-AWS_S3_ENDPOINT_URL := http://127.0.0.1:9000
-export AWS_S3_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY WEIGHTDOCK_BUCKET WEIGHTDOCK_PREFIX
-export WEIGHTDOCK_GITHUB_URL HF_ENDPOINT
+export WEIGHTDOCK_CACHE := $(CURDIR)/.build/demo-cache
+LAST_RUN := .build/demo-run.json
 DEMO_SETTINGS := $(R2_SETTINGS) $(ORIGIN_SETTINGS)
 DEMO_NETWORK := --network weightdock
+DEMO := $(shell sed '/^\#/d' docker/local/$(if $(filter upstream,$(ORIGIN)),r2,*)/settings.env) AWS_S3_ENDPOINT_URL=http://127.0.0.1:9000
+WEIGHTDOCK := cd .build && env -i PATH="$$PATH" WEIGHTDOCK_CACHE="$$WEIGHTDOCK_CACHE" $(DEMO) ../.venv/bin/weightdock
+LOCKING := env $(DEMO) docker compose $(R2_SETTINGS)
 endif
 
 ##@ Try it
@@ -39,14 +48,14 @@ help: ## Show this
 
 .PHONY: demo
 demo: images ## All eight models: origin, uploaders, store, node; needs no account (ORIGIN=upstream: the real weights)
-	$(LOCAL) up --detach --wait --quiet-pull $(STAND_INS)
+	docker/local-stack up $(STAND_INS)
 	$(DRIVER) $(R2_SETTINGS) $(ORIGIN_SETTINGS) upload --network weightdock --save $(LAST_RUN)
 	$(DRIVER) $(R2_SETTINGS) bootstrap --network weightdock --cache weightdock-node-cache
 	@echo "The store stays up: http://127.0.0.1:9000, key weightdock, secret weightdock-local; make demo-down ends it." >&2
 
 .PHONY: demo-down
 demo-down: ## End the demo's store and origin; what they hold stays
-	$(LOCAL) down
+	docker/local-stack down
 
 ##@ Mirror weights (with credentials in the environment or .env)
 
@@ -63,19 +72,19 @@ plan: $(DRIVER) ## Show what upload-all would do, and what it would cost (ON=dem
 
 .PHONY: verify
 verify: $(DRIVER) ## Compare the store with manifest and lock; DEEP=1 reads every byte (ON=demo)
-	.venv/bin/weightdock verify $(if $(DEEP),--deep)
+	@mkdir -p .build
+	$(WEIGHTDOCK) verify $(if $(DEEP),--deep)
 
 .PHONY: status
 status: $(DRIVER) ## Show where each model is, and write a page to look at: .build/status.html (ON=demo)
-	mkdir -p .build
-	.venv/bin/weightdock status --html .build/status.html $(patsubst %,--run %,$(wildcard $(LAST_RUN)))
+	@mkdir -p .build
+	$(WEIGHTDOCK) status --html $(CURDIR)/.build/status.html $(patsubst %,--run $(CURDIR)/%,$(wildcard $(LAST_RUN)))
 
 .PHONY: lock
 lock: $(LOCKED:%=lock/%) ## Write models.lock from what the origins publish, for review (ON=demo: only show it)
 
-lock/%:
-	mkdir -p .build
-	docker compose run --rm -T --entrypoint weightdock $*-uploader lock --framework $* >.build/$*.lock
+$(LOCKED:%=lock/%): lock/%: images
+	$(LOCKING) run --rm -T --entrypoint weightdock $*-uploader lock --framework $* >.build/$*.lock
 	$(if $(filter demo,$(ON)),cat .build/$*.lock,mv .build/$*.lock common/src/weightdock/catalogue/$*/models.lock)
 
 .PHONY: bootstrap
@@ -85,12 +94,16 @@ bootstrap: $(DRIVER) ## Fill this machine's cache, WEIGHTDOCK_CACHE, from the st
 ##@ On a fleet (the engine is a Swarm's manager: docs/fleet.md)
 
 .PHONY: swarm-upload
-swarm-upload: $(DRIVER) ## The same as upload-all on the Swarm's nodes, in TASKS=3 shares a framework
+swarm-upload: $(DRIVER) not-on-demo ## The same as upload-all on the Swarm's nodes, in TASKS=3 shares a framework
 	$(DRIVER) swarm upload --tasks $(or $(TASKS),3)
 
 .PHONY: swarm-bootstrap
-swarm-bootstrap: $(DRIVER) ## Fill the cache of every node that meets CONSTRAINT=node.labels.gpu==true
+swarm-bootstrap: $(DRIVER) not-on-demo ## Fill the cache of every node that meets CONSTRAINT=node.labels.gpu==true
 	$(DRIVER) swarm bootstrap --constraint $(or $(CONSTRAINT),node.labels.gpu==true)
+
+.PHONY: not-on-demo
+not-on-demo:
+	$(if $(ON),$(error the demo's store is not to be reached from other nodes: without ON=demo))
 
 ##@ Build
 

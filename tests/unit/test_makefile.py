@@ -1,0 +1,61 @@
+"""What make would do, as it says with -n: which store a target means."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DEMO_KEY = "AWS_ACCESS_KEY_ID=weightdock"
+
+
+def said(*arguments: str) -> str:
+    """The commands, one a line, and what make complains of."""
+    command = ["make", "--dry-run", "--always-make", "--no-print-directory", *arguments]
+    given = {"PATH": os.environ["PATH"], "AWS_SECRET_ACCESS_KEY_FILE": "/run/secrets/real"}
+    ended = subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=False)
+    return ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("wrong", ["ON=dmo", "ON=Demo", "ON=demo demo2", "ORIGIN=upstraem"])
+@pytest.mark.parametrize("target", ["upload-all", "verify"])
+def test_a_misspelt_store_is_refused_and_never_the_real_one(target: str, wrong: str) -> None:
+    assert "ON may be demo and ORIGIN upstream" in said(target, wrong)
+    assert "weightdock-driver upload" not in said(target, wrong)
+
+
+@pytest.mark.parametrize("target", ["swarm-upload", "swarm-bootstrap"])
+def test_a_fleet_is_none_of_the_demos(target: str) -> None:
+    assert "weightdock-driver swarm" in said(target)
+    assert "weightdock-driver swarm" not in said(target, "ON=demo")
+
+
+@pytest.mark.parametrize("target", ["verify", "status"])
+def test_the_demo_knows_nothing_of_the_environment_and_of_dotenv(target: str) -> None:
+    (line,) = (line for line in said(target, "ON=demo").splitlines() if "bin/weightdock " in line)
+    words = shlex.split(line)
+    assert words[:5] == ["cd", ".build", "&&", "env", "-i"]
+    assert words.index("AWS_S3_ENDPOINT_URL=http://127.0.0.1:9000") < words.index("../.venv/bin/weightdock")
+    assert DEMO_KEY in words
+    assert DEMO_KEY not in said(target)
+
+
+def test_the_demo_has_a_cache_of_its_own() -> None:
+    probe = "probe:\n\t@echo $$WEIGHTDOCK_CACHE\n"
+    command = ["make", "--no-print-directory", "-f", "Makefile", "-f", "-", "probe"]
+    given = {"PATH": os.environ["PATH"], "WEIGHTDOCK_CACHE": "/real"}
+    for demo, cache in ((["ON=demo"], f"{ROOT}/.build/demo-cache"), ([], "/real")):
+        ended = subprocess.run(
+            [*command, *demo], cwd=ROOT, input=probe, env=given, capture_output=True, text=True, check=True
+        )
+        assert ended.stdout.strip() == cache
+
+
+def test_a_lock_is_taken_by_an_image_that_knows_the_catalogue() -> None:
+    commands = said("lock/timm")
+    assert 0 < commands.index(" build\n") < commands.index("lock --framework timm")
+    assert "No rule to make target" in said("lock/tim")
