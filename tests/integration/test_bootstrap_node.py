@@ -149,6 +149,23 @@ def test_what_ended_a_run_without_a_report_is_in_the_line_for_machines(machine: 
     assert "no-such-network" in unstarted.summary["error"]["cause"]
 
 
+def test_an_engine_that_does_not_answer_is_told_with_the_true_cause(machine: Machine) -> None:
+    nowhere = "unix:///nonexistent.sock"
+    of_a_checkout = machine.boot(script=ROOT / "docker" / "bootstrap-node", DOCKER_HOST=nowhere)
+    assert (of_a_checkout.code, of_a_checkout.summary["exit_code"]) == (6, 6)
+    assert of_a_checkout.summary["error"]["cause"].startswith(f"DOCKER_HOST is set to {nowhere}: ")
+    assert of_a_checkout.err.count("error: ") == 1
+    alone = machine.boot(DOCKER_HOST=nowhere)
+    assert alone.summary["error"]["cause"].endswith("docker/engine is not beside this script")
+
+
+def test_a_cache_that_cannot_be_made_is_told_with_what_the_system_says(machine: Machine) -> None:
+    machine.cache.write_text("no folder")
+    booted = machine.boot()
+    assert (booted.code, booted.summary["error"]["what"]) == (2, f"the cache {machine.cache} cannot be made")
+    assert booted.summary["error"]["cause"].endswith("File exists")
+
+
 def test_the_gpus_are_counted_where_there_are_some(machine: Machine) -> None:
     smi = machine.folder / "nvidia-smi"
     smi.write_text("#!/bin/sh\necho NVIDIA H100\necho NVIDIA H100\n")

@@ -80,7 +80,7 @@ def test_a_refused_name_says_what_a_name_is() -> None:
     assert str(refused.value) == (
         "error: convnext_tiny is not a model name\n"
         "cause: a name is letters, digits, '.', '_' and '-', after a framework and one '/'\n"
-        "next: weightdock upload --dry-run lists the names that exist"
+        "next: name it as in timm/convnext_tiny; weightdock/catalogue has the names that exist"
     )
 
 

@@ -24,9 +24,9 @@ NOT_CONFIGURED = (
     "next: set them, or write .env (see .env.example); `make demo` is the way to try without an account\n"
 )
 ALL = "AWS_S3_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
-MODELS = (
-    "tf_efficientnetv2_s.in1k, convnext_tiny, vit_base_patch16_224, yolo11n, yolo11n-seg, yolo11n-pose, "
-    "yolo_world_v2_s, sam2_t"
+NAMES = (
+    "timm/tf_efficientnetv2_s.in1k, timm/convnext_tiny, timm/vit_base_patch16_224, ultralytics/yolo11n, "
+    "ultralytics/yolo11n-seg, ultralytics/yolo11n-pose, ultralytics/yolo_world_v2_s, ultralytics/sam2_t"
 )
 
 
@@ -113,7 +113,7 @@ def test_an_endpoint_that_cannot_be_used_is_refused(tmp_path: Path, command: str
     [
         (["--framework", "tim"], _unknown("framework", "tim", "timm")),
         (["--model", "yolo12n"], _unknown("model", "yolo12n", "yolo11n, yolo11n-seg, yolo11n-pose")),
-        (["--model", "../secret"], _unknown("model", "../secret", MODELS)),
+        (["--model", "../secret"], _unknown("model", "../secret", NAMES)),
     ],
     ids=["framework", "model", "a path"],
 )

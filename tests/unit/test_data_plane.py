@@ -17,6 +17,7 @@ from support.samples import content
 from support.scripted_server import Answer, scripted
 from support.servers import Server
 from weightdock.artifact import ObjectKey
+from weightdock.errors import StoreError
 from weightdock.settings import Credentials
 from weightdock.store.data_plane import Body, signature
 from weightdock.store.r2 import R2Store
@@ -49,3 +50,14 @@ def test_a_proxy_is_asked_where_the_environment_names_one(monkeypatch: pytest.Mo
     assert asked.line == "GET http://localstore/weights/models/a.pt"
     assert asked.headers["proxy-authorization"].startswith("Basic ")
     assert asked.headers["host"] == "localstore"
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_what_any_web_server_says_is_no_word_of_a_store(status: int) -> None:
+    with scripted(*[Answer(status, body=b"<html>not here</html>")] * 2) as script:
+        store = R2Store(Server("web", script.url).settings("weights"))
+        with pytest.raises(StoreError) as refused:
+            store.read_document(ObjectKey("models/manifest.json"))
+    assert "is no S3 server, it seems" in refused.value.cause
+    assert refused.value.next == "check AWS_S3_ENDPOINT_URL"
+    assert len(script.requests) == 1

@@ -63,3 +63,14 @@ def test_where_the_system_vouches_for_nobody_botocore_s_list_does(
     assert "BEGIN CERTIFICATE" in Path(authorities() or "").read_text(encoding="utf-8")
     (tmp_path / "one.pem").touch()
     assert authorities() is None
+
+
+@pytest.mark.parametrize("text", [None, "no certificate", ""], ids=["no file", "no PEM", "empty"])
+def test_authorities_that_are_none_are_a_setting_to_mend(tmp_path: Path, text: str | None) -> None:
+    bundle = tmp_path / "ours.pem"
+    if text is not None:
+        bundle.write_text(text)
+    with pytest.raises(ConfigurationError) as refused:
+        Endpoint.of(Credentials("https://account.r2.example", "an-id", "a-secret", None, str(bundle)))
+    assert refused.value.what == f"the CA bundle {bundle} cannot be used"
+    assert "AWS_CA_BUNDLE" in refused.value.next

@@ -42,7 +42,7 @@ SAME = {
     "a default": "A=${C:-d e}${C-f}\n",
     "a variable of the environment": "HOME=x\nA=${HOME}\n",
     "a doubled dollar": 'A=a$$b\nB="$$"\n',
-    "an unknown variable": "A=a$unknown\n",
+    "an unknown variable that may be empty": "A=a${unknown:-}${unknown-}\n",
 }
 REFUSED = {
     "a quote that is not closed": f'A="{SECRET}\n',
@@ -52,6 +52,8 @@ REFUSED = {
     "an open brace": f"A={SECRET}${{B\n",
     "a demand": f"A=${{B:?{SECRET}}}\n",
     "an alternative": f"A=${{B:+{SECRET}}}\n",
+    "a variable that is set nowhere": f"A={SECRET}$unknown\n",
+    "one in braces": f"A={SECRET}${{unknown}}\n",
     "an escaped dollar": f'A="{SECRET}\\$x"\n',
     "an escaped single quote in double ones": f'A="{SECRET}\\\'x"\n',
     "a comment in place of a value": f"A= # {SECRET}\n",

@@ -172,7 +172,7 @@ def test_a_model_that_the_store_does_not_have_is_named_and_the_others_are_fetche
         _failed(
             "delta",
             "error: toy/delta is not in the store\n"
-            "cause: the manifest of toy has no entry for it\n"
+            "cause: models/pretrained/toy/manifest.json has no entry for it\n"
             "next: make upload/toy",
         ),
         _fetched("gamma"),

@@ -134,7 +134,7 @@ MEANINGS: dict[str, tuple[StoreFault, str, str]] = {
     "no sense": (
         Senseless("it says hello"),
         f"{URL} is no S3 server, it seems: it says hello",
-        "check the AWS_ settings",
+        "check AWS_S3_ENDPOINT_URL",
     ),
 }
 

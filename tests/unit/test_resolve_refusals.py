@@ -54,6 +54,9 @@ def test_a_manifest_that_says_nothing_is_exit_5_and_says_what_to_run(
         resolving.resolve()
     assert (refused.value.exit_code, refused.value.what) == (ExitCode.STORE, what)
     assert any(word in refused.value.next for word in ("make upload/toy", "weightdock upload", "update weightdock"))
+    if document is None:  # or bucket and prefix are those of another place
+        assert refused.value.cause == f"there is no {PREFIX}/toy/manifest.json in the bucket"
+        assert "WEIGHTDOCK_PREFIX" in refused.value.next
 
 
 @pytest.mark.parametrize(
@@ -88,8 +91,12 @@ def test_a_gigantic_size_is_refused_before_a_byte_is_written(resolving: Scene, h
     ("name", "next"),
     [
         ("toi/alpha", "nearest names: toy"),
-        ("alpha", "weightdock upload --dry-run lists the names that exist"),
-        ("toy/../alpha", "weightdock upload --dry-run lists the names that exist"),
+        ("alhpa", "nearest names: toy/alpha"),
+        ("", "nearest names: toy/alpha"),
+        (
+            "toy/../alpha",
+            "name it as in timm/convnext_tiny; weightdock/catalogue has the names that exist",
+        ),
     ],
 )
 def test_a_name_that_is_none_is_refused_with_the_way_on(resolving: Scene, name: str, next: str) -> None:
@@ -107,7 +114,7 @@ def test_a_misspelt_model_is_told_with_the_nearest_and_one_that_only_the_manifes
         weightdock.resolve("toy/alhpa")
     assert (refused.value.what, refused.value.next) == (
         "unknown model 'toy/alhpa'",
-        "nearest names: toy/alpha, alpha",
+        "nearest names: toy/alpha",
     )
     resolving.store.keep(key_of("beta"), content("beta"))
     manifest.publish(resolving.store, PREFIX, TOY, {"beta": entry("beta")})

@@ -13,7 +13,7 @@ from support.samples import TOY, digest, files
 from weightdock.artifact import ModelId
 from weightdock.cache import Cache
 from weightdock.cache.room import Room
-from weightdock.errors import StoreError
+from weightdock.errors import ConfigurationError, StoreError
 from weightdock.verify import VerifiedFile, verify
 
 NAMES = ("oldest", "older", "newest")
@@ -134,3 +134,10 @@ def test_downloads_that_died_long_ago_are_swept_and_young_ones_are_kept(cache: C
     cache.sweep()
     assert [path.name for path in (cache.root / ".partial").iterdir()] == ["young"]
     assert [path.parent.name for path in cache.leftovers(digest(b"x"))] == ["young"]
+
+
+def test_a_folder_that_cannot_be_looked_at_is_left_to_who_writes_there(cache: Cache) -> None:
+    too_long = Cache(cache.root / ("x" * 300))  # as one whose parent is closed to this user, which root's never is
+    Room(too_long).make(SIZE, set())
+    with pytest.raises(ConfigurationError, match="cannot be written"), too_long.partial(ModelId(TOY, "newest")):
+        pytest.fail("there is no folder")

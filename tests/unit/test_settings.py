@@ -136,3 +136,8 @@ def test_memory_is_written_as_compose_writes_it(dotenv: Path, text: str, size: i
 def test_memory_that_is_no_size_is_refused(dotenv: Path, text: str) -> None:
     with pytest.raises(ConfigurationError, match="WEIGHTDOCK_MEMORY cannot be"):
         settings.load({"WEIGHTDOCK_MEMORY": text}, dotenv)
+
+
+def test_a_dotenv_that_cannot_be_looked_at_is_none() -> None:
+    beyond = Path("x" * 300, ".env")  # as one in a folder that is closed to this user, which root's never is
+    assert settings.load({}, beyond).bucket == "vision-platform-prod"

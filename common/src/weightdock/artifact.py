@@ -38,7 +38,7 @@ class ModelId:
             raise ConfigurationError(
                 f"{str(self).removesuffix('/')} is not a model name",
                 cause="a name is letters, digits, '.', '_' and '-', after a framework and one '/'",
-                next="weightdock upload --dry-run lists the names that exist",
+                next="name it as in timm/convnext_tiny; weightdock/catalogue has the names that exist",
             )
 
     @classmethod

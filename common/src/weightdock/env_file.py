@@ -63,12 +63,20 @@ def _values(path: Path, text: str, environ: Mapping[str, str], above: Mapping[st
             raise _unreadable(path, line, "docker compose keeps a backslash before a single quote inside double ones")
         if "\\$" in binding.original.string or "$" in _VARIABLE.sub("", binding.value):
             raise _unreadable(path, line, "it has a $ that begins no variable; in single quotes it stands for itself")
+        if any(_is_unset(match, environ, above) for match in _VARIABLE.finditer(binding.value)):
+            cause = "it has a $NAME that is set nowhere; in single quotes a $ stands for itself, ${NAME:-} may be empty"
+            raise _unreadable(path, line, cause)
         yield binding.key, _VARIABLE.sub(lambda match: _filled(match, environ, above), binding.value)
 
 
 def _quote(binding: Binding) -> str:
     value = _VALUE.match(binding.original.string)
     return value[1][:1] if value and value[1][:1] in ("'", '"') else ""
+
+
+def _is_unset(match: re.Match[str], environ: Mapping[str, str], above: Mapping[str, str]) -> bool:
+    name = match["bare"] or match["braced"]
+    return bool(name) and not match["kind"] and name not in environ and name not in above
 
 
 def _filled(match: re.Match[str], environ: Mapping[str, str], above: Mapping[str, str]) -> str:

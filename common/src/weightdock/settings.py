@@ -86,7 +86,11 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
 
     Missing credentials are no error here: what needs none (help, a cache look-up) must work without.
     """
-    given = Variables(os.environ if environ is None else environ, dotenv)
+    return read(Variables(os.environ if environ is None else environ, dotenv))
+
+
+def read(given: Variables) -> Settings:
+    """See :func:`load`."""
     found = {name: given.secret(name) for name in CREDENTIALS + OPTIONAL_CREDENTIALS}
     missing = tuple(name for name in CREDENTIALS if not found[name])
     endpoint = found["AWS_S3_ENDPOINT_URL"]
@@ -125,7 +129,7 @@ class Variables:
     def __init__(self, environ: Mapping[str, str], dotenv: Path) -> None:
         self._environ = environ
         self._dotenv: Mapping[str, str] = {}
-        if not dotenv.is_file():
+        if not (os.access(dotenv, os.F_OK) and dotenv.is_file()):  # access: the folder may be closed to this user
             return
         from weightdock import env_file  # 8 ms, for whoever has such a file
 

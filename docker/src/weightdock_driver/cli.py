@@ -53,7 +53,7 @@ def cli(context: click.Context, log_level: str, files: tuple[Path, ...]) -> None
 )
 @options.requested(jobs.CACHE_VOLUME)
 @click.option("--dry-run", is_flag=True, help="Show what would be uploaded, and stop.")
-@click.option("--check", is_flag=True, help="With --dry-run: exit 1 when there is something to do.")
+@click.option("--check", is_flag=True, help="A dry run that exits 1 when there is something to do.")
 @click.option("--force", is_flag=True, help="Replace the one model that --model names, if it is still what was seen.")
 @options.parallel
 @options.timeout
@@ -76,7 +76,7 @@ def upload(
     quiet: bool,
 ) -> int:
     """Put every registered model that is missing into the store: a container per framework, side by side."""
-    given = env_files.load(files)
+    given, dry_run = env_files.load(files), dry_run or check
     flags = [flag for flag, wanted in (("--dry-run", dry_run), ("--force", force)) if wanted]
     work = jobs.upload(request, given, jobs.new_run(keep), flags)
     tell(jobs.announcement(work, given, "plan (nothing will be changed)" if dry_run else "upload"), quiet)

@@ -15,9 +15,15 @@ def refused(doing: str, explanation: str, image: str = "", next: str = "") -> We
         return ConfigurationError(
             "the cache's folder is not there", cause=explanation, next="make it on the engine's host, or name another"
         )
+    if "not a directory" in said:
+        return ConfigurationError(
+            "the cache's folder is none", cause=explanation, next="name a folder, or a volume, with --cache"
+        )
     if "network" in said and "not found" in said:
         return EngineError(
-            "no such network", cause=explanation, next="`docker network ls` lists those that exist: --network NAME"
+            "no such network",
+            cause=explanation,
+            next="`docker network ls` lists those that exist: --network NAME; the demo's is there after `make demo`",
         )
     if "no space left on device" in said:
         return EngineError(
@@ -68,7 +74,8 @@ def unreachable(error: Exception, asked: str) -> EngineError:
         "no container engine answers",
         cause=f"{getattr(innermost, 'strerror', None) or innermost} "
         f"(asked: {asked}; DOCKER_HOST, else the docker context, else this machine's socket)",
-        next="`make engine` starts one, or installs it first (as root: sudo docker/engine)",
+        next="unset DOCKER_HOST if it names the wrong one; `make engine` starts this machine's, or installs it first "
+        "(as root: sudo docker/engine)",
     )
 
 

@@ -33,17 +33,18 @@ def load(files: Sequence[Path]) -> Given:
     the files have none. Raises ConfigurationError.
     """
     if not files:
-        return _given(settings.load(), settings.given())
+        return _given(settings.given())
     given = {name: value for name, value in settings.inherited_environment().items() if name == "WEIGHTDOCK_CACHE"}
     for path in files:
         given.update({name: value for name, value in env_file.read(path, given).items() if value})
-    return _given(settings.load(given, dotenv=Path(os.devnull)), Variables(given, Path(os.devnull)))
+    return _given(Variables(given, Path(os.devnull)))
 
 
-def _given(read: Settings, variables: Variables) -> Given:
+def _given(variables: Variables) -> Given:
+    read = settings.read(variables)
     proxies = [(name, variables.plain(name) or variables.plain(name.lower())) for name in _PROXIES]
     bundles = [(name, variables.plain(name)) for name in _BUNDLES if variables.plain(name)]
-    for name, value in bundles[:1]:
+    for name, value in bundles:
         if not Path(value).is_file():
             raise ConfigurationError(
                 f"{name} cannot be used", cause=f"{value} is no file", next=f"mend the path in {name}, or unset it"

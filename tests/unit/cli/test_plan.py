@@ -23,8 +23,11 @@ from weightdock.report import Outcome
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["table", "json"])
 def test_a_plan_with_work_exits_1_only_when_checked(bench: Bench, options: list[str]) -> None:
     bench.fill("alpha")
-    assert bench.run("upload", "--dry-run", *options).code == 0
-    assert bench.run("upload", "--dry-run", "--check", *options).code == 1
+    planned = bench.run("upload", "--dry-run", *options)
+    assert planned.code == 0
+    for checked in (["--dry-run", "--check"], ["--check"]):
+        ran = bench.run("upload", *checked, *options)
+        assert (ran.code, ran.stdout) == (1, planned.stdout)
     assert bench.stored() == {key_of("alpha"): content("alpha")}
 
 

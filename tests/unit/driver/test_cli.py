@@ -66,6 +66,12 @@ def test_options_reach_the_containers(fake: FakeEngine) -> None:
     assert spec.args == ("--events", "--dry-run", "--model", "timm/convnext_tiny")
 
 
+def test_a_check_is_a_dry_run(fake: FakeEngine) -> None:
+    assert cli.main(["upload", "--framework", "timm", "--check"]) == 0
+    (spec,) = fake.specs
+    assert spec.args == ("--events", "--dry-run")
+
+
 def test_a_dry_run_is_shown_by_key(fake: FakeEngine, capsys: Output) -> None:
     assert cli.main(["upload", "--dry-run"]) == 0
     out, err = capsys.readouterr()

@@ -34,6 +34,7 @@ def test_a_socket_that_is_not_there_means_no_engine(monkeypatch: pytest.MonkeyPa
     assert error.what == "no container engine answers"
     assert error.cause.startswith("No such file or directory")
     assert "sudo docker/engine" in error.next
+    assert "unset DOCKER_HOST" in error.next
 
 
 def test_a_socket_that_nobody_listens_on_means_no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -80,6 +81,8 @@ def test_no_socket_and_no_program_means_that_nothing_is_installed(
             "DOCKER_DEFAULT_PLATFORM",
         ),
         ("This node is not a swarm manager. Use docker swarm init", "this engine is no Swarm manager", "swarm init"),
+        ('error mounting "/srv/a.txt": not a directory: Are you trying', "the cache's folder is none", "--cache"),
+        ("network weightdock not found", "no such network", "make demo"),
         ("something else", "the container engine would not start c", "journalctl"),
     ],
 )

@@ -55,8 +55,21 @@ def test_without_files_both_are_the_environments(tmp_path: Path, monkeypatch: py
     assert read.authorities == Path(__file__)
 
 
-def test_a_bundle_that_is_not_there_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", ["", f"SSL_CERT_FILE={__file__}\n"], ids=["alone", "after one that is there"])
+def test_a_bundle_that_is_not_there_is_named(tmp_path: Path, before: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        given(tmp_path, "AWS_CA_BUNDLE=/no/such.pem\n")
+        given(tmp_path, f"{before}AWS_CA_BUNDLE=/no/such.pem\n")
     assert refused.value.what == "AWS_CA_BUNDLE cannot be used"
     assert "/no/such.pem" in refused.value.cause
+
+
+def test_a_file_that_others_may_read_is_warned_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(LINES)
+    (tmp_path / ".env").chmod(0o644)
+    env_files.load([])
+    assert [record.message for record in caplog.records] == [
+        "warning: .env holds credentials and others may read it: chmod 600 .env"
+    ]

@@ -8,6 +8,7 @@ Linux such a reader keeps an open file even so, and is at worst made to fetch it
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -43,7 +44,8 @@ class Room:
         """See that ``needed_bytes`` more fit, evicting what is not ``wanted``. Raises StoreError when they cannot."""
         if self.cap_bytes is not None:
             self._evict(needed_bytes, self.cap_bytes, wanted)
-        existing = next(one for one in (self.cache.root, *self.cache.root.parents) if one.exists())
+        # By access, to which what may not be looked at is not there, and is no error: who writes there says so.
+        existing = next(one for one in (self.cache.root, *self.cache.root.parents) if os.access(one, os.F_OK))
         free = shutil.disk_usage(existing).free
         if needed_bytes and needed_bytes + _SPARE_BYTES > free:
             raise StoreError(

@@ -126,7 +126,7 @@ def select(patterns: Sequence[str] = (), chosen: Sequence[Framework] = (), home:
         # By name first: the driver names every model that a glob of its user stands for, a thousand and more.
         found = by_name.get(pattern) or [spec for spec in specs if _matches(pattern, spec)]
         if not found:
-            raise _unknown("model", pattern, [spec.model.name for spec in specs] + [str(spec.model) for spec in specs])
+            raise _unknown("model", pattern, [str(spec.model) if "/" in pattern else spec.model.name for spec in specs])
         wanted.update(spec.model for spec in found)
     return tuple(spec for spec in specs if not patterns or spec.model in wanted)
 

@@ -31,7 +31,7 @@ from weightdock.upload.share import Share
 @options.framework
 @options.model
 @click.option("--dry-run", is_flag=True, help="Show what would be uploaded, and stop.")
-@click.option("--check", is_flag=True, help="With --dry-run: exit 1 when there is something to do.")
+@click.option("--check", is_flag=True, help="A dry run that exits 1 when there is something to do.")
 @click.option("--force", is_flag=True, help="Replace the one model that --model names, if it is still what was seen.")
 @click.option(
     "--share",
@@ -57,7 +57,7 @@ def upload(
     What is there is never overwritten without --force. A model's framework must be installed, as it is in its uploader
     image; a dry run needs none.
     """
-    configured, specs = settings.load(), options.selected(frameworks, models)
+    configured, specs, dry_run = settings.load(), options.selected(frameworks, models), dry_run or check
     if share:
         specs = Share.parse(share).take(specs)
     if force and (len(models) != 1 or len(specs) != 1):

@@ -62,7 +62,7 @@ class Fill:
 
     def _look(self, spec: ModelSpec, known: Mapping[Framework, Manifest]) -> ModelResult | Entry:
         """The row of a model that is here, or what is to be fetched."""
-        entry = entry_of(known[spec.model.framework], spec.model, spec.extension)
+        entry = entry_of(known[spec.model.framework], self.prefix, spec.model, spec.extension)
         cached = None if self.deep else self.room.cache.find(spec.model, spec.extension)
         if cached and cached.sha256 == entry.sha256:
             return warm.row(spec, self.prefix, cached, self.observe)

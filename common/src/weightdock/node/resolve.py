@@ -5,13 +5,14 @@ from __future__ import annotations
 from weightdock import catalogue, settings
 from weightdock.artifact import ModelId
 from weightdock.cache import Cache
+from weightdock.errors import ConfigurationError
 from weightdock.events import Event, Observer, Stage, State, ignore
 from weightdock.verify import VerifiedFile
 
 
 def resolve(name: str, observe: Observer | None = None) -> VerifiedFile:
     """The verified file of ``framework/model``. See :func:`weightdock.resolve`."""
-    configured, model, hear = settings.load(), ModelId.parse(name), observe or ignore
+    configured, model, hear = settings.load(), _model(name), observe or ignore
     extension = catalogue.extension(model.framework)
     cache = Cache(configured.cache)
     file = cache.find(model, extension)
@@ -23,3 +24,13 @@ def resolve(name: str, observe: Observer | None = None) -> VerifiedFile:
         file = Sources(configured, cache, hear).obtain(model, extension)
     cache.used(file)
     return file
+
+
+def _model(name: str) -> ModelId:
+    if "/" in name:
+        return ModelId.parse(name)
+    raise ConfigurationError(
+        f"{name or 'nothing'} is not a model name",
+        cause="a framework and one '/' come before it",
+        next=f"nearest names: {catalogue.nearest(name, [str(spec.model) for spec in catalogue.select()])}",
+    )

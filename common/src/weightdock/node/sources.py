@@ -49,7 +49,7 @@ class Sources:
                 known = manifest.read(store, self.settings.prefix, model.framework)
                 if model.name not in known.entries:
                     catalogue.select([str(model)], [model.framework])  # a misspelt name is told, with the nearest
-                entry = entry_of(known, model, extension)
+                entry = entry_of(known, self.settings.prefix, model, extension)
                 return self._from_store(store, entry)
             except (ConfigurationError, IntegrityError, StoreError) as refused:
                 if not self.settings.origin_allowed:
@@ -113,15 +113,17 @@ class Sources:
                 raise result.error
 
 
-def entry_of(known: Manifest, model: ModelId, extension: str) -> Entry:
+def entry_of(known: Manifest, prefix: str, model: ModelId, extension: str) -> Entry:
     """The manifest's entry, if it may be one of ours. Raises StoreError where there is none, IntegrityError."""
     entry = known.entries.get(model.name)
     if entry is None:
-        have = f"the manifest of {model.framework} has no entry for it"
+        where, upload = manifest.manifest_key(prefix, model.framework), f"make upload/{model.framework}"
         raise StoreError(
             f"{model} is not in the store",
-            cause=have if known.etag else f"there is no manifest of {model.framework} yet",
-            next=f"make upload/{model.framework}",
+            cause=f"{where} has no entry for it" if known.etag else f"there is no {where} in the bucket",
+            next=upload
+            if known.etag
+            else f"check WEIGHTDOCK_BUCKET and WEIGHTDOCK_PREFIX; if they are right: {upload}",
         )
     if entry.extension != extension:
         raise IntegrityError(

@@ -22,12 +22,13 @@ from urllib.parse import quote
 from weightdock.errors import StoreError
 from weightdock.store.connections import Answer, Connections
 from weightdock.store.endpoint import Endpoint
-from weightdock.store.refusals import Refused, Senseless
+from weightdock.store.refusals import Refused, Senseless, StoreFault
 
 if TYPE_CHECKING:
     from weightdock.settings import Credentials
 
 _ERROR_BYTES = 64 * 1024
+_SAYS_ANY_SERVER = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
 _PIECE_BYTES = 256 * 1024  # of a file, as it is read from the disk
 _CODE = re.compile(rb"<Code>\s*([^<]{1,200}?)\s*</Code>")
 _MESSAGE = re.compile(rb"<Message>\s*([^<]{1,2000}?)\s*</Message>")
@@ -129,7 +130,7 @@ class DataPlane:
         target = f"{where}?{asked}" if asked else where
         with self._connections.ask(method, target, signed, body.content or None) as answer:
             if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
-                raise _refusal(answer)
+                raise _refusal(answer, has_body=method != "HEAD")
             yield answer
 
 
@@ -165,10 +166,14 @@ def signature(
     return every
 
 
-def _refusal(answer: Answer) -> Refused:
-    room = memoryview(bytearray(_ERROR_BYTES))
-    body = room[: answer.receive(room)]
+def _refusal(answer: Answer, has_body: bool) -> StoreFault:
+    room, count = memoryview(bytearray(_ERROR_BYTES)), 0
+    while count < len(room) and (came := answer.receive(room[count:])):  # to the end: one that breaks off says nothing
+        count += came
+    body = room[:count]
     code, said = _CODE.search(body), _MESSAGE.search(body)
+    if has_body and code is None and answer.status in _SAYS_ANY_SERVER:  # or a wrong address would be an empty bucket
+        return Senseless(f"it answered {answer.status} ({answer.reason}) without S3's word for it")
     return Refused(
         answer.status,
         code[1].decode(errors="replace") if code else str(answer.status),

@@ -39,14 +39,13 @@ class Endpoint:
     def of(cls, credentials: Credentials) -> Endpoint:
         """The endpoint of ``credentials``; the proxy is the one that the environment names for it.
 
-        Raises ConfigurationError for a proxy that nobody can speak to.
+        Raises ConfigurationError for a proxy that nobody can speak to, and for authorities that are none.
         """
         url = urlsplit(credentials.endpoint_url)
         named = None if proxy_bypass(url.netloc) else getproxies().get(url.scheme)
         proxy = _proxy(named, f"{url.scheme}_proxy") if named else None
         secure = "https" in (url.scheme, proxy and proxy.scheme)
-        tls = ssl.create_default_context(cafile=credentials.ca_bundle or authorities()) if secure else None
-        return cls(url, proxy, tls)
+        return cls(url, proxy, _context(credentials.ca_bundle) if secure else None)
 
     @property
     def proxy_headers(self) -> dict[str, str]:
@@ -55,6 +54,17 @@ class Endpoint:
             return {}
         user = f"{unquote(self.proxy.username)}:{unquote(self.proxy.password or '')}"
         return {"proxy-authorization": f"Basic {base64.b64encode(user.encode()).decode()}"}
+
+
+def _context(ca_bundle: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_bundle or authorities())
+    except OSError as error:  # no file, none that we may read, or none with certificates
+        raise ConfigurationError(
+            f"the CA bundle {ca_bundle} cannot be used",
+            cause=str(error),
+            next="have AWS_CA_BUNDLE (or REQUESTS_CA_BUNDLE) name a readable file of PEM certificates, or unset it",
+        ) from error
 
 
 def _proxy(named: str, variable: str) -> SplitResult:

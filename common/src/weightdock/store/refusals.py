@@ -112,7 +112,7 @@ def _explain(error: StoreFault, bucket: str, endpoint: str) -> tuple[str, str]:
             "check AWS_S3_ENDPOINT_URL and the network between here and there",
         )
     if not isinstance(error, Refused):
-        return f"{endpoint} is no S3 server, it seems: {error}", "check the AWS_ settings"
+        return f"{endpoint} is no S3 server, it seems: {error}", "check AWS_S3_ENDPOINT_URL"
     if error.code in _WRONG_KEYS:
         return (
             f"{endpoint} refuses the credentials ({error})",
