@@ -15,7 +15,7 @@ def test_what_nobody_takes_any_more_is_given_no_room() -> None:
     pipe.end()
 
     def read() -> None:
-        gone_on.append(pipe.room())
+        gone_on.append(pipe.filling.room())
 
     pipe.receive(read)
     assert gone_on == []

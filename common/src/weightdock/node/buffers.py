@@ -41,32 +41,27 @@ class Buffer:
         self.count += count
 
 
-class Pipe:
-    """Buffers between two threads: one fills them, the other takes what is full, and gives them back empty."""
+class Filling:
+    """A target that fills one buffer after another: ``empty`` gives each, and ``full`` takes it, the last one too."""
 
-    def __init__(self, enough: Callable[[], bool]) -> None:
-        self.full: SimpleQueue[Buffer | None] = SimpleQueue()
-        self.empty: SimpleQueue[Buffer] = SimpleQueue()
+    def __init__(self, empty: Callable[[], Buffer], full: Callable[[Buffer], None], enough: Callable[[], bool]) -> None:
+        self._empty = empty
+        self._full = full
         self._enough = enough
-        self._ended = False
         self._filled: Buffer | None = None
 
     def receive(self, read: Callable[[], None]) -> None:
-        """Let ``read`` put its bytes here, until there are no more or it is enough. None in ``full`` is the end."""
+        """Let ``read`` put its bytes here, until there are no more or it is enough."""
         try:
             with suppress(_Enough):
                 read()
         finally:
-            if self._filled and self._filled.count:
-                self.full.put(self._filled)
-            self.full.put(None)
+            self._give()
 
     def room(self) -> memoryview:
-        """See :class:`weightdock.store.Target`. Waits for an empty buffer."""
+        """See :class:`weightdock.store.Target`."""
         if self._filled is None:
-            self._filled = self.empty.get()
-        if self._ended:
-            raise _Enough
+            self._filled = self._empty()
         return self._filled.room()
 
     def came(self, count: int) -> None:
@@ -74,17 +69,44 @@ class Pipe:
         assert self._filled, "nobody has asked for room"
         self._filled.came(count)
         if self._filled.is_full:
-            self.full.put(self._filled)
-            self._filled = None
+            self._give()
         if self._enough():
             if self._filled:
                 self._filled.count -= self._filled.count % BLOCK_BYTES
             raise _Enough
 
+    def _give(self) -> None:
+        filled, self._filled = self._filled, None
+        if filled:
+            self._full(filled)
+
+
+class Pipe:
+    """Buffers between two threads: one fills them, the other takes what is full, and gives them back empty."""
+
+    def __init__(self, enough: Callable[[], bool]) -> None:
+        self.full: SimpleQueue[Buffer | None] = SimpleQueue()
+        self.empty: SimpleQueue[Buffer] = SimpleQueue()
+        self.filling = Filling(self._next, self.full.put, lambda: self._ended or enough())
+        self._ended = False
+
+    def receive(self, read: Callable[[], None]) -> None:
+        """Let ``read`` fill them. None in ``full`` is the end."""
+        try:
+            self.filling.receive(read)
+        finally:
+            self.full.put(None)
+
     def end(self) -> None:
         """Nobody takes any more: whoever waits for an empty buffer is to end, too."""
         self._ended = True
         self.empty.put(Buffer(memoryview(bytearray())))
+
+    def _next(self) -> Buffer:
+        buffer = self.empty.get()
+        if self._ended:
+            raise _Enough
+        return buffer
 
 
 class Timed:

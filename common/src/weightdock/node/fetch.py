@@ -75,7 +75,7 @@ class Fetch:
 
         def take(piece: memoryview) -> None:
             nonlocal done
-            if len(piece) < _BESIDE_BYTES:
+            if len(piece) < _BESIDE_BYTES or self.ranges.crowded:
                 into.write(piece)
                 digest.update(piece)
             else:  # the disk and a processor each have something to do

@@ -1,18 +1,20 @@
 """Objects read as fast as the way allows, and given on in order: one cap for all files of a run.
 
-On a wide way a file is a few long requests, one after another, read into one buffer while another is hashed and
-written. Where one connection is narrow (far away, or metered), more ranges are asked for ahead, kept until it is their
-turn, and given on in order. So a file on disk is always a beginning of the object, which a later run can go on from,
-and memory is bounded by the number of buffers, whatever the sizes of files.
+On a wide way a file is a few long requests, one after another. While there are fewer files than processors, one thread
+receives a file and another hashes and writes it; else one does all of that. Where one connection is narrow (far away,
+or metered), more ranges are asked for ahead, kept until it is their turn, and given on in order. So a file on disk is
+always a beginning of the object, which a later run can go on from, and memory is bounded by the number of buffers,
+whatever the sizes of files.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from mmap import mmap
 from queue import Empty, LifoQueue
@@ -20,7 +22,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
-from weightdock.node.buffers import Buffer, Pipe, Timed
+from weightdock.node.buffers import Buffer, Filling, Pipe, Timed
 from weightdock.store import ObjectStore, Target, Version
 
 
@@ -42,11 +44,12 @@ class Limits:
     request: int = 32 * 1024 * 1024
     piece: int = 8 * 1024 * 1024
     ahead: int = 20
+    processors: int = os.cpu_count() or 1
 
 
 LIMITS = Limits()
 
-_BUFFERS = 3  # of a file on a wide way, if there is room: one is filled, one is hashed and written, one lies between
+_BUFFERS = 3  # between two threads, if there is room: one is filled, one is hashed and written, one lies between
 
 Take = Callable[[memoryview], None]
 """Hears the pieces of a file, in order; they are its until it returns.
@@ -93,6 +96,7 @@ class Ranges:
         for _ in range(limits.ahead):
             self._unused.put(memoryview(mmap(-1, limits.piece)))
         self._came = 0
+        self._files = 0
         self._narrow = False
         self._stopped = False
         self._changing = Lock()
@@ -105,6 +109,11 @@ class Ranges:
     ) -> None:
         self._pool.shutdown()
 
+    @property
+    def crowded(self) -> bool:
+        """Whether every processor has a file: to hand a piece to another thread costs more then than it gains."""
+        return self._files >= self._limits.processors
+
     def stop(self) -> None:
         """Let every reading end soon, with a KeyboardInterrupt in its thread: what came stays a half."""
         self._stopped = True
@@ -114,14 +123,18 @@ class Ranges:
 
         Raises as :meth:`weightdock.store.ObjectStore.read_range` does, and what ``take`` raises.
         """
-        # The first answer names the version, which all others are to have.
-        while start < version.size_bytes and (version.etag is None or not self._narrow):
-            left = version.size_bytes - start
-            if self._narrow or left <= self._limits.piece:
-                start = self._short(version, start, take)
-            else:
-                start = self._long(version, start, take)
-        self._ahead(version, start, take)
+        watch = Watch(self._limits)
+        with self._counted():
+            # The first answer names the version, which all others are to have.
+            while start < version.size_bytes and (version.etag is None or not self._narrow):
+                left = version.size_bytes - start
+                if self._narrow or left <= self._limits.piece:
+                    start = self._short(version, start, take)
+                elif self.crowded:
+                    start = self._straight(version, start, take, watch)
+                else:
+                    start = self._piped(version, start, take, watch)
+            self._ahead(version, start, take)
 
     def _short(self, version: Version, start: int, take: Take) -> int:
         """Read one piece, in this thread. Where it ends."""
@@ -133,17 +146,29 @@ class Ranges:
             self._unused.put(memory)
         return start + buffer.count
 
-    def _long(self, version: Version, start: int, take: Take) -> int:
-        """Read by long requests, into a few buffers in turn. Where it ended: early where the way is narrow."""
-        at, watch = start, Watch(self._limits)
+    def _straight(self, version: Version, start: int, take: Take, watch: Watch) -> int:
+        """Read one long request, in this thread. Where it ended: early where the way is narrow."""
+        memory, at = self._unused.get(), start
+        buffer = Buffer(memory)
 
-        def heard(count: int, seconds: float) -> None:
-            self._count(count, seconds)
-            if watch.is_narrow(time.monotonic(), seconds, self._came):
-                self._narrow = True
+        def give(filled: Buffer) -> None:
+            nonlocal at
+            take(filled.content)
+            at += filled.count
+            filled.count = 0
 
-        pipe = Pipe(enough=lambda: self._narrow)
-        target = Timed(pipe, heard)
+        filling = Filling(lambda: buffer, give, lambda: self._narrow)
+        target = self._watched(filling, watch)
+        try:
+            filling.receive(lambda: self._request(version, start, target))
+        finally:
+            self._unused.put(memory)
+        return at
+
+    def _piped(self, version: Version, start: int, take: Take, watch: Watch) -> int:
+        """Read by long requests, in another thread. Where it ended: early where the way is narrow."""
+        at, pipe = start, Pipe(enough=lambda: self._narrow)
+        target = self._watched(pipe.filling, watch)
         held = [self._unused.get()]
         with suppress(Empty):
             while len(held) < _BUFFERS:
@@ -165,7 +190,18 @@ class Ranges:
 
     def _requests(self, version: Version, start: int, target: Target) -> None:
         for begin in range(start, version.size_bytes, self._limits.request):
-            self.store.read_range(version, begin, min(self._limits.request, version.size_bytes - begin), target)
+            self._request(version, begin, target)
+
+    def _request(self, version: Version, start: int, target: Target) -> None:
+        self.store.read_range(version, start, min(self._limits.request, version.size_bytes - start), target)
+
+    def _watched(self, target: Target, watch: Watch) -> Target:
+        def heard(count: int, seconds: float) -> None:
+            self._count(count, seconds)
+            if watch.is_narrow(time.monotonic(), seconds, self._came):
+                self._narrow = True
+
+        return Timed(target, heard)
 
     def _ahead(self, version: Version, start: int, take: Take) -> None:
         under_way: deque[tuple[Future[Buffer], memoryview]] = deque()
@@ -213,6 +249,16 @@ class Ranges:
                 self._unused.put(memory)
 
         received.add_done_callback(give_back)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._changing:
+            self._files += 1
+        try:
+            yield
+        finally:
+            with self._changing:
+                self._files -= 1
 
     def _count(self, count: int, _seconds: float) -> None:
         if self._stopped:

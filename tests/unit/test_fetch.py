@@ -1,0 +1,40 @@
+"""Whose thread writes what a file's own hashes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from threading import get_ident
+
+import pytest
+
+from support.memory_store import MemoryStore
+from support.samples import PREFIX, digest, entry, key_of
+from weightdock.cache import Cache
+from weightdock.events import ignore
+from weightdock.node import fetch
+from weightdock.node.direct import DirectFile
+from weightdock.node.ranges import LIMITS, Ranges
+
+LARGE = bytes(9 * 1024 * 1024)
+
+
+@pytest.mark.parametrize(("processors", "aside"), [(2, True), (1, False)], ids=["one is free", "none is"])
+def test_a_piece_is_handed_to_the_disk_s_thread_where_a_processor_is_free_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processors: int, aside: bool
+) -> None:
+    writing: list[bool] = []
+
+    class Seen(DirectFile):
+        def write(self, piece: memoryview) -> None:
+            writing.append(get_ident() != here)
+            super().write(piece)
+
+    here, store = get_ident(), MemoryStore()
+    monkeypatch.setattr(fetch, "DirectFile", Seen)
+    store.keep(key_of("alpha"), LARGE)
+    wanted = replace(entry("alpha"), size_bytes=len(LARGE), sha256=digest(LARGE))
+    with Ranges(store, replace(LIMITS, wide=0, processors=processors)) as ranges:
+        file = fetch.Fetch(PREFIX, ranges, Cache(tmp_path), ignore).run(wanted)
+    assert file.path.read_bytes() == LARGE
+    assert writing == [aside, aside]
