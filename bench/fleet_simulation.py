@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 
 from results import DOCS, Table, plot, save
-from weightdock.node.ranges import LIMITS
+from weightdock.node.way import LIMITS
 from weightdock.report import Operations
 from weightdock.store.pace import ATTEMPTS, FIRST_PAUSE_SECONDS, Pace
 

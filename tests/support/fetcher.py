@@ -23,6 +23,7 @@ from weightdock.errors import WeightdockError
 from weightdock.node import fetch, fill, ranges
 from weightdock.node.direct import BLOCK_BYTES, DirectFile
 from weightdock.node.fill import Fill
+from weightdock.node.way import Limits
 from weightdock.store import ObjectStore, r2
 from weightdock.store.r2 import R2Store
 
@@ -71,7 +72,7 @@ def run(job: Job, kill_at: int) -> int:
 
 
 def _set_way(job: Job) -> None:
-    limits = ranges.Limits(wide=0, request=3 * job.piece_bytes, piece=job.piece_bytes, ahead=4)
+    limits = Limits(wide=0, request=3 * job.piece_bytes, piece=job.piece_bytes, ahead=4)
 
     class Given(ranges.Ranges):
         def __init__(self, store: ObjectStore) -> None:

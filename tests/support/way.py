@@ -13,7 +13,8 @@ import pytest
 from support.memory_store import MemoryStore, put
 from weightdock.artifact import ObjectKey
 from weightdock.node.direct import BLOCK_BYTES
-from weightdock.node.ranges import Limits, Ranges
+from weightdock.node.ranges import Ranges
+from weightdock.node.way import Limits
 from weightdock.store import Target, Version
 
 KEY = ObjectKey("models/pretrained/toy/alpha.bin")

@@ -14,7 +14,8 @@ from weightdock.cache import Cache
 from weightdock.events import ignore
 from weightdock.node import fetch
 from weightdock.node.direct import DirectFile
-from weightdock.node.ranges import LIMITS, Ranges
+from weightdock.node.ranges import Ranges
+from weightdock.node.way import LIMITS
 
 LARGE = bytes(9 * 1024 * 1024)
 

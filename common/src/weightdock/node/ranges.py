@@ -9,13 +9,11 @@ whatever the sizes of files.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from mmap import mmap
 from queue import Empty, LifoQueue
 from threading import Lock
@@ -23,31 +21,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from weightdock.node.buffers import Buffer, Filling, Pipe, Timed
+from weightdock.node.way import LIMITS, Limits, Watch
 from weightdock.store import ObjectStore, Target, Version
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much may be asked for at a time, and what makes a way narrow.
-
-    It is one when the files that are being read get less than ``wide`` bytes a second together, for ``window``
-    seconds, and one of them spends more than ``waiting`` of that on receiving: where they get more, more requests would
-    only wait for each other, and neither a slow disk nor a busy bucket is faster for more of them. On a wide way a
-    request is for ``request`` bytes: few spare the bucket, and longer ones can be dear to it (rclone, as a server,
-    takes twice the processor time for a file of 100 MB in one). On a narrow way ``ahead`` ranges of ``piece`` bytes are
-    under way or kept at most (160 MiB): at 30 MB/s and 20 ms each way, waiting is an eighth of a range's time.
-    """
-
-    wide: float = 250e6
-    window: float = 0.5
-    waiting: float = 0.5
-    request: int = 32 * 1024 * 1024
-    piece: int = 8 * 1024 * 1024
-    ahead: int = 20
-    processors: int = os.cpu_count() or 1
-
-
-LIMITS = Limits()
 
 _BUFFERS = 3  # between two threads, if there is room: one is filled, one is hashed and written, one lies between
 
@@ -56,33 +31,6 @@ Take = Callable[[memoryview], None]
 
 Each begins in a block of memory and has whole blocks (node/direct.py), but for a file's last one.
 """
-
-
-class Watch:
-    """Whether one file's way is narrow; see :class:`Limits`."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._began: float | None = None
-        self._before = 0
-        self._waited = 0.0
-
-    def is_narrow(self, now: float, waited: float, came: int) -> bool:
-        """Hear that some more was received until ``now``, for which the network took ``waited`` seconds.
-
-        ``came`` is how many bytes all files have, all in all.
-        """
-        if self._began is None:
-            self._began, self._before = now, came
-            return False
-        self._waited += waited
-        passed = now - self._began
-        if passed < self._limits.window:
-            return False
-        slow = came - self._before < self._limits.wide * passed
-        narrow = slow and self._waited >= self._limits.waiting * passed
-        self._began, self._before, self._waited = now, came, 0.0
-        return narrow
 
 
 class Ranges:
