@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -48,18 +50,22 @@ class Machine:
     def cache(self) -> Path:
         return self.folder / "cache"
 
-    def boot(self, *arguments: str, script: Path | None = None, **changed: str) -> Booted:
+    def begin(self, *arguments: str, script: Path | None = None, **changed: str) -> subprocess.Popen[str]:
         script = script or Path(shutil.copy(ROOT / "docker" / "bootstrap-node", self.folder))
-        ended = subprocess.run(
+        return subprocess.Popen(
             [script, *arguments],
             env=environment(self.given | {"WEIGHTDOCK_CACHE": str(self.cache), "WEIGHTDOCK_NETWORK": "host"} | changed),
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
             cwd=self.folder,
         )
-        (line,) = ended.stdout.splitlines()
-        return Booted(ended.returncode, json.loads(line), ended.stderr)
+
+    def boot(self, *arguments: str, script: Path | None = None, **changed: str) -> Booted:
+        with self.begin(*arguments, script=script, **changed) as running:
+            out, err = running.communicate()
+        (line,) = out.splitlines()
+        return Booted(running.returncode, json.loads(line), err)
 
 
 @dataclass(frozen=True)
@@ -124,11 +130,12 @@ def test_a_node_is_filled_at_the_first_boot_and_asks_nobody_at_the_next(machine:
 def test_secrets_come_from_a_file_or_by_name_and_never_as_an_argument(machine: Machine) -> None:
     secrets = machine.folder / "node.env"
     secrets.write_text(
-        "".join(f"{name}={value}\n" for name, value in machine.given.items() if name != "WEIGHTDOCK_CACHE")
+        "".join(f"{name}={value}\n" for name, value in machine.given.items()) + "WEIGHTDOCK_CACHE=/tmp/elsewhere\n"
     )
     bare = replace(machine, given={})
     booted = bare.boot("--model", str(MODEL), WEIGHTDOCK_ENV_FILE=str(secrets))
     assert booted.code == 0, booted.err
+    assert (machine.cache / "timm/convnext_tiny.pth").read_bytes() == WEIGHTS
     nowhere = bare.boot("--model", str(MODEL), WEIGHTDOCK_ENV_FILE="/nowhere")
     assert (nowhere.code, nowhere.summary["error"]["what"]) == (2, "the credentials in /nowhere cannot be read")
 
@@ -164,6 +171,27 @@ def test_a_cache_that_cannot_be_made_is_told_with_what_the_system_says(machine: 
     booted = machine.boot()
     assert (booted.code, booted.summary["error"]["what"]) == (2, f"the cache {machine.cache} cannot be made")
     assert booted.summary["error"]["cause"].endswith("File exists")
+
+
+def test_a_run_that_is_ended_says_so_and_ends_its_container(machine: Machine) -> None:
+    with machine.begin("--jitter", "3600") as running:
+        before = docker("ps", "--quiet", "--filter", "name=weightdock-node-").split()
+        while docker("ps", "--quiet", "--filter", "name=weightdock-node-").split() == before and running.poll() is None:
+            time.sleep(0.05)
+        running.terminate()
+        out, _ = running.communicate(timeout=60)
+    summary = json.loads(out)
+    assert (running.returncode, summary["exit_code"]) == (143, 143)
+    assert summary["error"]["what"] == "ended by SIGTERM"
+    assert docker("ps", "--quiet", "--filter", "name=weightdock-node-").split() == before
+
+
+def test_a_folder_that_is_there_keeps_what_it_allows_to_others(machine: Machine) -> None:
+    machine.cache.mkdir()
+    machine.cache.chmod(0o1777)
+    assert machine.boot("--model", str(MODEL), WEIGHTDOCK_CACHE="cache").code == 0  # below the current folder
+    status = machine.cache.stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_gid) == (0o3777, 10001)
 
 
 def test_the_gpus_are_counted_where_there_are_some(machine: Machine) -> None:

@@ -127,6 +127,14 @@ def test_an_object_of_another_size_differs_whatever_its_metadata_and_is_not_read
     assert len(filled.store.requests) == 2
 
 
+@BOTH
+def test_an_entry_with_another_extension_is_one_that_every_node_refuses(filled: Bench, deep: bool) -> None:
+    other = replace(entry("alpha"), extension="so")
+    manifest.publish(filled.store, PREFIX, TOY, {"alpha": other})
+    filled.store.keep(other.key(PREFIX), content("alpha"))
+    assert rows(filled.check(ALPHA, deep=deep)) == [_differs("the manifest names a file that ends in .so")]
+
+
 def test_other_metadata_differs(filled: Bench) -> None:
     filled.store.keep(KEY, OTHERS, digest(OTHERS))
     report = filled.check(ALPHA)

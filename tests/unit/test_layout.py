@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,12 +42,21 @@ def test_where_there_are_no_links_it_is_copied(tmp_path: Path, monkeypatch: pyte
     assert files(tmp_path / "job") == {"alpha.bin"}
 
 
-def test_an_older_file_of_that_name_is_replaced_and_the_cache_is_not_written_through_it(tmp_path: Path) -> None:
-    first = verified(tmp_path / "first")
-    path = place(first, Layout.ULTRALYTICS, tmp_path, spec())
-    second = verified(tmp_path / "second", weights=b"newer")
-    assert place(replace(second), Layout.ULTRALYTICS, tmp_path, spec()) == path
-    assert (path.read_bytes(), first.path.read_bytes()) == (b"newer", content("alpha"))
+def test_another_file_of_that_name_may_be_somebody_s_and_stays(tmp_path: Path) -> None:
+    path = tmp_path / "alpha.bin"
+    path.write_bytes(b"trained for a week")
+    with pytest.raises(ConfigurationError) as refused:
+        place(verified(tmp_path / "cached"), Layout.ULTRALYTICS, tmp_path, spec())
+    assert refused.value.what == f"{path} is another file"
+    assert path.read_bytes() == b"trained for a week"
+
+
+def test_a_copy_that_is_there_already_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "alpha.bin"
+    path.write_bytes(content("alpha"))
+    inode = path.stat().st_ino
+    assert place(verified(tmp_path / "cached"), Layout.ULTRALYTICS, tmp_path, spec()) == path
+    assert path.stat().st_ino == inode
 
 
 def test_a_place_that_cannot_be_written_is_exit_2(tmp_path: Path) -> None:

@@ -242,6 +242,12 @@ def test_a_malformed_manifest_is_named_with_what_is_wrong_and_what_helps() -> No
     )
 
 
+def test_what_is_refused_in_a_manifest_is_said_in_its_own_words() -> None:
+    with pytest.raises(StoreError) as refused:
+        manifest.read(_store(MALFORMED["a digest that is none"]), PREFIX, TOY)
+    assert refused.value.cause == "'abc' is not a sha256"
+
+
 def test_a_manifest_of_a_newer_schema_is_left_to_a_newer_weightdock() -> None:
     store = _store({"schema": 2, "models": "something new"})
     before = store.contents()

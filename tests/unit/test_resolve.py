@@ -132,3 +132,12 @@ def test_a_training_script_that_finds_its_model_imports_neither_boto3_nor_click(
         env=environment({"WEIGHTDOCK_CACHE": str(cache.root)}),
     )
     assert ran.stdout == f"{cache.root}/timm/convnext_tiny.pth\n\n"
+
+
+def test_what_died_long_ago_is_cleared_away_by_a_model_that_is_fetched(resolving: Scene) -> None:
+    resolving.keep()
+    dead = resolving.root / ".partial" / "dead"
+    dead.mkdir(parents=True)
+    os.utime(dead, (0, 0))
+    resolving.resolve()
+    assert not dead.exists()

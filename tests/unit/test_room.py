@@ -9,15 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from support.samples import TOY, digest, files
+from support.memory_store import MemoryStore
+from support.samples import PREFIX, TOY, digest, entry, files, spec
 from weightdock.artifact import ModelId
 from weightdock.cache import Cache
 from weightdock.cache.room import Room
 from weightdock.errors import ConfigurationError, StoreError
+from weightdock.events import ignore
+from weightdock.node.fill import Fill
+from weightdock.store import manifest
 from weightdock.verify import VerifiedFile, verify
 
 NAMES = ("oldest", "older", "newest")
 SIZE = 1000
+NEW = Path("toy/new.bin")
 
 
 @pytest.fixture
@@ -47,7 +52,7 @@ def _left(cache: Cache) -> list[str]:
 
 
 def test_what_was_used_longest_ago_goes_first_and_no_more_than_has_to(cache: Cache) -> None:
-    Room(cache, cap_bytes=3500).make(SIZE, set())
+    Room(cache, cap_bytes=3500).make({NEW: SIZE}, set())
     assert _left(cache) == ["older", "newest"]
 
 
@@ -58,12 +63,12 @@ def test_a_use_counts_and_not_when_a_file_was_made(cache: Cache) -> None:
         "cache = Cache(Path(sys.argv[1])); cache.used(cache.find(ModelId.parse('toy/oldest'), 'bin'))"
     )
     subprocess.run([sys.executable, "-c", script, str(cache.root)], check=True)  # and it ends, so nobody uses it now
-    Room(cache, cap_bytes=3500).make(SIZE, set())
+    Room(cache, cap_bytes=3500).make({NEW: SIZE}, set())
     assert _left(cache) == ["oldest", "newest"]
 
 
 def test_without_a_cap_nothing_goes(cache: Cache) -> None:
-    Room(cache).make(SIZE, set())
+    Room(cache).make({NEW: SIZE}, set())
     assert _left(cache) == list(NAMES)
 
 
@@ -79,46 +84,53 @@ def test_what_a_living_process_resolved_stays_until_it_ends(cache: Cache) -> Non
         assert user.stdout
         assert user.stdout.readline() == "used\n"
         os.utime(cache.receipt(_file(cache, "oldest").path), (1, 1))
-        Room(cache, cap_bytes=3500).make(SIZE, set())
+        Room(cache, cap_bytes=3500).make({NEW: SIZE}, set())
         assert _left(cache) == ["oldest", "newest"]
         user.communicate()
-    Room(cache, cap_bytes=2500).make(SIZE, set())
+    Room(cache, cap_bytes=2500).make({NEW: SIZE}, set())
     assert _left(cache) == ["newest"]
 
 
 @pytest.mark.parametrize("glob", ["toy/oldest", "old*", "toy/old*"])
 def test_what_is_pinned_stays(cache: Cache, glob: str) -> None:
-    Room(cache, cap_bytes=3500, pinned=(glob,)).make(SIZE, set())
+    Room(cache, cap_bytes=3500, pinned=(glob,)).make({NEW: SIZE}, set())
     assert "oldest" in _left(cache)
 
 
 def test_what_is_linked_elsewhere_stays_as_removing_it_would_free_nothing(cache: Cache, tmp_path: Path) -> None:
     os.link(_file(cache, "oldest").path, tmp_path / "linked")
-    Room(cache, cap_bytes=3500).make(SIZE, set())
+    Room(cache, cap_bytes=3500).make({NEW: SIZE}, set())
     assert _left(cache) == ["oldest", "newest"]
 
 
 def test_what_is_asked_for_in_this_run_stays(cache: Cache) -> None:
-    Room(cache, cap_bytes=3500).make(SIZE, {_file(cache, "oldest").path})
+    Room(cache, cap_bytes=3500).make({NEW: SIZE}, {_file(cache, "oldest").path})
     assert _left(cache) == ["oldest", "newest"]
+
+
+def test_what_is_fetched_again_takes_its_own_place(cache: Cache) -> None:
+    damaged = _file(cache, "newest").path
+    Room(cache, cap_bytes=3 * SIZE).make({damaged: SIZE}, {damaged})
+    assert _left(cache) == list(NAMES)
 
 
 def test_where_evicting_would_not_help_nothing_is_evicted(cache: Cache) -> None:
     with pytest.raises(StoreError) as refused:
-        Room(cache, cap_bytes=3000, pinned=("newest",)).make(2500, set())
+        Room(cache, cap_bytes=3000, pinned=("newest",)).make({NEW: 2500}, set())
     assert refused.value.what == f"the cache {cache.root} has no room under its cap"
     assert _left(cache) == list(NAMES)
 
 
 def test_a_disk_without_room_is_told_before_anything_is_written(cache: Cache) -> None:
     with pytest.raises(StoreError) as refused:
-        Room(cache).make(10**18, set())
+        Room(cache).make({NEW: 10**18}, set())
     assert refused.value.what == f"the disk of {cache.root} has no room"
     assert "1000000000000.0 MB are to come" in refused.value.cause
+    assert refused.value.cause.endswith(" are free, of which 67.1 MB are left to others")
 
 
 def test_room_is_asked_of_the_disk_that_a_cache_is_going_to_be_on(tmp_path: Path) -> None:
-    Room(Cache(tmp_path / "not" / "there" / "yet")).make(1, set())
+    Room(Cache(tmp_path / "not" / "there" / "yet")).make({NEW: 1}, set())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -138,6 +150,17 @@ def test_downloads_that_died_long_ago_are_swept_and_young_ones_are_kept(cache: C
 
 def test_a_folder_that_cannot_be_looked_at_is_left_to_who_writes_there(cache: Cache) -> None:
     too_long = Cache(cache.root / ("x" * 300))  # as one whose parent is closed to this user, which root's never is
-    Room(too_long).make(SIZE, set())
+    Room(too_long).make({NEW: SIZE}, set())
     with pytest.raises(ConfigurationError, match="cannot be written"), too_long.partial(ModelId(TOY, "newest")):
         pytest.fail("there is no folder")
+
+
+def test_what_died_long_ago_goes_before_room_is_looked_for(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    dead, store = cache.root / ".partial" / "dead", MemoryStore()
+    dead.mkdir()
+    os.utime(dead, (0, 0))
+    manifest.publish(store, PREFIX, TOY, {"alpha": entry("alpha")})
+    found: list[bool] = []
+    monkeypatch.setattr(Room, "make", lambda *_: found.append(dead.exists()))
+    Fill(PREFIX, store, Room(cache), ignore).run([spec("alpha")])
+    assert found == [False]

@@ -55,7 +55,7 @@ def test_a_damaged_download_is_neither_loaded_nor_uploaded_nor_kept(
     error = IntegrityError(
         "toy/beta is not what it should be",
         cause=cause,
-        next="nothing was kept of it; run again, and if it stays so, ask the origin's owner what changed",
+        next="nothing was kept of it; run again, and if it stays so, find out who changed it, origin or store",
     )
     assert rows(report) == [uploaded_row("alpha"), failed_row("beta", error), uploaded_row("gamma")]
     assert report.exit_code is ExitCode.INTEGRITY

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.lock_samples import locked_toy
 from support.samples import (
     PREFIX,
     TOY,
     Row,
     content,
+    digest,
     entry,
     judge,
     key_of,
     rows,
+    spec,
     tree,
 )
 from support.upload_bench import MANIFEST, NAMES, SPECS, Bench, failed_row, files_of, objects_of, uploaded_row
+from weightdock.catalogue import ModelSpec
 from weightdock.errors import ConfigurationError, ExitCode, IntegrityError, OriginError, StoreError
 from weightdock.events import Event, Stage, State
-from weightdock.report import Outcome, RunReport
+from weightdock.report import ModelResult, Outcome, RunReport
 from weightdock.store import manifest
 from weightdock.upload.pipeline import Upload
 
@@ -93,6 +98,30 @@ def test_the_exit_code_is_that_of_what_failed(
 ) -> None:
     bench.loader.refusals["alpha"] = kind("what", cause="cause", next="next")
     assert bench.run().exit_code is kind.exit_code
+
+
+def _force(bench: Bench, wanted: ModelSpec) -> ModelResult:
+    upload = Upload(TOY, PREFIX, bench.store, bench.cache, bench.loader, bench.heard.append, judge)
+    (row,) = upload.run(upload.plan([wanted], force=True)).results
+    return row
+
+
+def test_a_forced_model_is_what_the_origin_has_now_and_not_what_the_cache_kept(bench: Bench) -> None:
+    bench.run()
+    bench.loader.files["alpha"] = b"what the origin has now"
+    row = _force(bench, spec("alpha"))
+    assert (row.outcome, row.sha256) == (Outcome.REPLACED, digest(b"what the origin has now"))
+    assert bench.stored()[key_of("alpha")] == b"what the origin has now"
+
+
+def test_a_forced_model_that_the_lock_confirms_comes_from_the_cache(bench: Bench) -> None:
+    bench.run()
+    bench.store.keep(key_of("alpha"), b"damaged")
+    bench.loader.requests.clear()
+    row = _force(bench, replace(spec("alpha"), locked=locked_toy()))
+    assert (row.outcome, row.source) == (Outcome.REPLACED, "local cache")
+    assert bench.loader.requests == []
+    assert bench.stored()[key_of("alpha")] == content("alpha")
 
 
 def test_an_object_that_was_lost_is_uploaded_again(bench: Bench) -> None:

@@ -17,7 +17,7 @@ from weightdock.verify import Expectation, VerifiedFile, sha256_of, verify
 MODEL = spec().model
 WEIGHTS = content("alpha")
 TRUE, OTHER = digest(WEIGHTS), digest(b"other")
-NEXT = "nothing was kept of it; run again, and if it stays so, ask the origin's owner what changed"
+NEXT = "nothing was kept of it; run again, and if it stays so, find out who changed it, origin or store"
 
 
 @pytest.fixture

@@ -86,5 +86,5 @@ def _differs(model: ModelId, what: str, found: str, wanted: str, said_by: str) -
     return IntegrityError(
         f"{model} is not what it should be",
         cause=f"its {what} is {found}, and {said_by} says {wanted}",
-        next="nothing was kept of it; run again, and if it stays so, ask the origin's owner what changed",
+        next="nothing was kept of it; run again, and if it stays so, find out who changed it, origin or store",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -23,7 +24,7 @@ def have_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if _is_root() and folder.stat().st_gid != CONTAINER_GROUP:
             os.chown(folder, -1, CONTAINER_GROUP)
-            folder.chmod(0o2775)
+            folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o2770)
     except OSError as error:
         raise ConfigurationError(
             f"the cache {folder} cannot be made", cause=str(error), next="WEIGHTDOCK_CACHE=<a folder>, or --cache"

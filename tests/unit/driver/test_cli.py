@@ -83,11 +83,13 @@ def test_an_uploader_keeps_files_in_a_volume_and_a_node_in_the_cache_folder_of_t
     fake: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
     cache = tmp_path / "made" / "cache"
+    cache.mkdir(parents=True)
+    cache.chmod(0o1777)  # what others may do is theirs
     monkeypatch.setenv("WEIGHTDOCK_CACHE", str(cache))
     assert cli.main(["upload", "--framework", "timm"]) == 0
     assert cli.main(["bootstrap"]) == 0
     assert [spec.mounts[0].source for spec in fake.specs] == [jobs.CACHE_VOLUME, str(cache)]
-    assert (cache.stat().st_gid, stat.S_IMODE(cache.stat().st_mode)) == (10001, 0o2775)
+    assert (cache.stat().st_gid, stat.S_IMODE(cache.stat().st_mode)) == (10001, 0o3777)
     assert "\n  gpus      " in capsys.readouterr().err
 
 

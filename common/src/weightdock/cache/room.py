@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -40,23 +40,28 @@ class Room:
     cap_bytes: int | None = None
     pinned: tuple[str, ...] = ()
 
-    def make(self, needed_bytes: int, wanted: Collection[Path]) -> None:
-        """See that ``needed_bytes`` more fit, evicting what is not ``wanted``. Raises StoreError when they cannot."""
+    def make(self, coming: Mapping[Path, int], wanted: Collection[Path]) -> None:
+        """See that the files that are ``coming``, of so many bytes, fit, evicting what is not ``wanted``.
+
+        Raises StoreError when they cannot.
+        """
+        needed_bytes = sum(coming.values())
         if self.cap_bytes is not None:
-            self._evict(needed_bytes, self.cap_bytes, wanted)
+            self._evict(coming, self.cap_bytes, wanted)
         # By access, to which what may not be looked at is not there, and is no error: who writes there says so.
         existing = next(one for one in (self.cache.root, *self.cache.root.parents) if os.access(one, os.F_OK))
         free = shutil.disk_usage(existing).free
         if needed_bytes and needed_bytes + _SPARE_BYTES > free:
             raise StoreError(
                 f"the disk of {self.cache.root} has no room",
-                cause=f"{megabytes(needed_bytes)} are to come, and {megabytes(free)} are free",
+                cause=f"{megabytes(needed_bytes)} are to come, and {megabytes(free)} are free, of which "
+                f"{megabytes(_SPARE_BYTES)} are left to others",
                 next="make room, or name another disk: WEIGHTDOCK_CACHE=<a folder there>",
             )
 
-    def _evict(self, needed_bytes: int, cap_bytes: int, wanted: Collection[Path]) -> None:
-        kept = self._kept()
-        over = sum(one.size_bytes for one in kept) + needed_bytes - cap_bytes
+    def _evict(self, coming: Mapping[Path, int], cap_bytes: int, wanted: Collection[Path]) -> None:
+        kept = [one for one in self._kept() if one.path not in coming]  # what comes takes its place
+        over = sum(one.size_bytes for one in kept) + sum(coming.values()) - cap_bytes
         chosen: list[_Kept] = []
         for one in sorted(kept, key=lambda one: one.last_used_ns):
             if over <= 0:

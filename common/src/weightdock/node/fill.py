@@ -49,9 +49,9 @@ class Fill:
             fetch = Fetch(self.prefix, ranges, self.room.cache, self.observe)
             looked = list(pool.map(lambda spec: self._guarded(spec, lambda: self._look(spec, known)), specs))
             missing = [found for found in looked if isinstance(found, Entry)]
-            wanted = {self.room.cache.path(spec.model, spec.extension) for spec in specs}
-            self.room.make(sum(entry.size_bytes for entry in missing), wanted)
+            paths = {spec.model: self.room.cache.path(spec.model, spec.extension) for spec in specs}
             self.room.cache.sweep()
+            self.room.make({paths[entry.model]: entry.size_bytes for entry in missing}, paths.values())
 
             def settle(spec: ModelSpec, found: ModelResult | Entry) -> ModelResult:
                 if isinstance(found, ModelResult):

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from weightdock.catalogue import ModelSpec
 from weightdock.errors import ConfigurationError
-from weightdock.verify import VerifiedFile
+from weightdock.verify import VerifiedFile, sha256_of
 
 
 class Layout(StrEnum):
@@ -28,15 +28,21 @@ class Layout(StrEnum):
 def place(file: VerifiedFile, layout: Layout, root: Path, spec: ModelSpec) -> Path:
     """The file below ``root``, as a hard link, or where there can be none as a copy. Gives where it is.
 
-    Raises ConfigurationError when it cannot be written there.
+    Raises ConfigurationError when it cannot be written there, and when another file is there, which may be somebody's.
     """
     if layout is Layout.HUB:
         target = root / "hub" / "checkpoints" / spec.file_name
     else:
         target = root / (spec.asset or spec.file_name)
     try:
-        if target.exists() and target.samefile(file.path):
-            return target
+        if target.exists():
+            if target.samefile(file.path) or sha256_of(target) == file.sha256:
+                return target
+            raise ConfigurationError(
+                f"{target} is another file",
+                cause=f"its bytes are not those of {file.model}, and they may be somebody's",
+                next="move it away, or name another folder",
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
         # A unique name and a rename, so that a reader sees what was there or all that is to be.
         temporary = target.with_name(f".{target.name}.{uuid4().hex}")

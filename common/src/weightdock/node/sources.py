@@ -67,7 +67,8 @@ class Sources:
         if adopted:
             return adopted
         path = self.cache.path(entry.model, entry.extension)
-        Room(self.cache, self.settings.cache_bytes, self.settings.pinned).make(entry.size_bytes, {path})
+        self.cache.sweep()
+        Room(self.cache, self.settings.cache_bytes, self.settings.pinned).make({path: entry.size_bytes}, {path})
         self.observe(Event(entry.model, Stage.FETCH, State.STARTED, 0, entry.size_bytes))
         with Ranges(store) as ranges:
             file = Fetch(self.settings.prefix, ranges, self.cache, self.observe).run(entry)

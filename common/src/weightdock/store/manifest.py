@@ -128,7 +128,7 @@ def _entries(key: ObjectKey, framework: Framework, content: bytes) -> dict[str, 
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, WeightdockError) as error:
         raise StoreError(
             f"{key} is malformed",
-            cause=f"{type(error).__name__}: {error}".splitlines()[0][:300],
+            cause=(error.what if isinstance(error, WeightdockError) else f"{type(error).__name__}: {error}")[:300],
             next="restore it, or delete it and run `weightdock upload`, which writes it anew",
         ) from error
 

@@ -63,6 +63,8 @@ class Check:
         differs = difference(entry, spec.locked) if spec.locked else ""
         if found.size_bytes != entry.size_bytes:
             differs = f"it has {found.size_bytes} bytes, and the manifest says {entry.size_bytes}"
+        if entry.extension != spec.extension:
+            differs = f"the manifest names a file that ends in .{entry.extension[:20]}"
         sha256 = None
         if not differs:
             sha256 = self._sha256(spec, found)

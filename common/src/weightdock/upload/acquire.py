@@ -21,7 +21,7 @@ from weightdock.origins import AcquiredFile
 from weightdock.safety import Verdict
 from weightdock.store import BytesObserver
 from weightdock.store.manifest import Entry
-from weightdock.upload.plan import PlannedUpload, denied, difference
+from weightdock.upload.plan import Action, PlannedUpload, denied, difference
 from weightdock.verify import Expectation, VerifiedFile, verify
 
 
@@ -107,7 +107,10 @@ class Acquire:
         """Only what came from this origin: a demo's random weights must not get from a cache into a real bucket."""
         if cached.provenance is None or not cached.provenance.url.startswith(f"{self.loader.endpoint}/"):
             return False
-        if planned.spec.locked and difference(entry_of(cached, planned.spec), planned.spec.locked):
+        locked = planned.spec.locked
+        if planned.action is Action.REPLACE and not locked:  # whoever forces means what the origin has now
+            return False
+        if locked and difference(entry_of(cached, planned.spec), locked):
             return False
         return planned.entry is None or planned.entry.sha256 == cached.sha256
 
