@@ -9,7 +9,7 @@ import pytest
 
 from support.way import CONTENT, KEY, NARROW, PIECE, SEEN, SENT, WIDE, Way, by_one_or_by_two
 from weightdock.errors import StoreError
-from weightdock.node.ranges import Ranges
+from weightdock.node.ranges import Ranges, Take
 from weightdock.store import Target, Version
 
 
@@ -69,6 +69,16 @@ def test_a_disk_that_takes_no_more_ends_what_is_asked_for_ahead() -> None:
     assert len(way.requests) <= 1 + NARROW.ahead
 
 
+def _read_after(full: Take, reading: Ranges, other: Way) -> None:
+    """A file after one that failed, which gets one piece of memory alone."""
+    with pytest.raises(OSError, match="No space left"):
+        reading.read(Version(KEY, len(CONTENT)), 0, full)
+    reading.store = other
+    reading.read(Version(KEY, len(CONTENT)), 0, other.take)
+    assert other.taken == CONTENT
+    assert len(set(other.addresses)) == 1
+
+
 def test_nobody_gets_the_memory_of_what_was_asked_ahead_for_a_file_that_failed_until_it_has_come() -> None:
     begun, go_on = Event(), Event()
 
@@ -89,13 +99,8 @@ def test_nobody_gets_the_memory_of_what_was_asked_ahead_for_a_file_that_failed_u
     way, other = Late(), Way()
     with Ranges(way, NARROW) as reading:
         reading._narrow = True
-        with pytest.raises(OSError, match="No space left"):
-            reading.read(Version(KEY, len(CONTENT)), 0, full)
-        reading.store = other
-        reading.read(Version(KEY, len(CONTENT)), 0, other.take)
+        _read_after(full, reading, other)
         go_on.set()
-    assert other.taken == CONTENT
-    assert len(set(other.addresses)) == 1
     assert reading._unused.qsize() == NARROW.ahead
 
 
@@ -107,13 +112,8 @@ def test_nobody_gets_the_memory_into_which_a_file_that_failed_is_still_received(
         raise OSError(28, "No space left on device")
 
     with Ranges(way, replace(WIDE, ahead=4)) as reading:
-        with pytest.raises(OSError, match="No space left"):
-            reading.read(Version(KEY, len(CONTENT)), 0, full)
-        reading.store = other
-        reading.read(Version(KEY, len(CONTENT)), 0, other.take)
+        _read_after(full, reading, other)
         go_on.set()
-    assert other.taken == CONTENT
-    assert len(set(other.addresses)) == 1
     assert reading._unused.qsize() == 4
 
 
