@@ -174,16 +174,22 @@ def test_a_cache_that_cannot_be_made_is_told_with_what_the_system_says(machine: 
 
 
 def test_a_run_that_is_ended_says_so_and_ends_its_container(machine: Machine) -> None:
+    def containers() -> list[str]:
+        return docker("ps", "--quiet", "--filter", "name=weightdock-node-").split()
+
+    before = containers()
     with machine.begin("--jitter", "3600") as running:
-        before = docker("ps", "--quiet", "--filter", "name=weightdock-node-").split()
-        while docker("ps", "--quiet", "--filter", "name=weightdock-node-").split() == before and running.poll() is None:
-            time.sleep(0.05)
-        running.terminate()
-        out, _ = running.communicate(timeout=60)
+        try:
+            while containers() == before and running.poll() is None:
+                time.sleep(0.05)
+            running.terminate()
+            out, _ = running.communicate(timeout=60)
+        finally:
+            running.kill()  # or a failure would wait for an hour
     summary = json.loads(out)
     assert (running.returncode, summary["exit_code"]) == (143, 143)
     assert summary["error"]["what"] == "ended by SIGTERM"
-    assert docker("ps", "--quiet", "--filter", "name=weightdock-node-").split() == before
+    assert containers() == before
 
 
 def test_a_folder_that_is_there_keeps_what_it_allows_to_others(machine: Machine) -> None:

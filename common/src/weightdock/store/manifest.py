@@ -126,9 +126,10 @@ def _entries(key: ObjectKey, framework: Framework, content: bytes) -> dict[str, 
     except StoreError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, WeightdockError) as error:
+        why = error.what if isinstance(error, WeightdockError) else f"{type(error).__name__}: {error}"
         raise StoreError(
             f"{key} is malformed",
-            cause=(error.what if isinstance(error, WeightdockError) else f"{type(error).__name__}: {error}")[:300],
+            cause=" ".join(why.split())[:300],  # on one line, whatever somebody wrote there
             next="restore it, or delete it and run `weightdock upload`, which writes it anew",
         ) from error
 
