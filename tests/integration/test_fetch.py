@@ -16,7 +16,7 @@ from support.r2_bench import KEY, QUICK, Bench
 from support.r2_double import Key, R2Double
 from support.r2_double.faults import FlipByte, Refuse, ResetAnswer, Truncate
 from support.r2_double.injection import When
-from support.samples import files
+from support.samples import digest, files
 from support.servers import Server
 
 
@@ -69,7 +69,7 @@ def test_a_half_that_was_damaged_on_this_disk_is_thrown_away_and_the_file_is_fet
     for step in range(24, 60, 4):
         if node.fetch(step)[0] == [-9] and (node.halves() or [0])[0] > 15_000:
             break
-    (half,) = node.root.glob(".partial/*/*")
+    (half,) = node.root.glob(f".partial/{digest(WEIGHTS)}.*")
     content = bytearray(half.read_bytes())
     content[7] ^= 1
     half.write_bytes(content)

@@ -12,7 +12,7 @@ from pathlib import Path
 from support.command import environment
 from support.fetcher import Job
 from support.r2_bench import Bench
-from support.samples import PREFIX, TOY, entry, files
+from support.samples import PREFIX, TOY, digest, entry, files
 from weightdock.node.direct import BLOCK_BYTES
 from weightdock.store import manifest
 from weightdock.store.r2 import R2Store
@@ -71,9 +71,9 @@ class Node:
         return self.root / "toy" / "alpha.bin"
 
     def halves(self) -> list[int]:
-        return sorted(path.stat().st_size for path in self.root.glob(".partial/*/*") if path.name != "receipt.json")
+        return sorted(path.stat().st_size for path in self.root.glob(f".partial/{digest(WEIGHTS)}.*"))
 
     def assert_whole(self) -> None:
         assert self.path.read_bytes() == WEIGHTS
-        # A receipt that a process was killed with stays in its folder, until that is swept.
-        assert {path for path in files(self.root) if not path.endswith("/receipt.json")} == WHOLE
+        # A receipt that a process was killed with stays until it is swept.
+        assert {path for path in files(self.root) if not path.startswith(".partial/receipt.")} == WHOLE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.published import FILES, MODEL, RECEIPT, published_toy
-from support.samples import content, tree, verified
+from support.samples import content, digest, tree, verified
 from weightdock.cache import Cache
 
 
@@ -126,3 +127,18 @@ def test_a_receipt_that_is_gone_means_that_nothing_was_verified(cache: Cache) ->
     published_toy(cache)
     (cache.root / RECEIPT).unlink()
     assert cache.find(MODEL, "bin") is None
+
+
+def test_what_a_read_only_cache_has_is_good_though_its_new_receipt_cannot_be_written(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = published_toy(cache)
+    _touch(published.path)
+
+    def refused(_source: Path, _target: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "replace", refused)  # root, as here, is refused nothing but by such a mount
+    assert cache.adopt(MODEL, "bin", digest(content("alpha"))) == replace(published, provenance=None)
+    assert cache.find(MODEL, "bin") is None
+    assert tree(cache.root) == FILES

@@ -8,8 +8,8 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,10 +17,12 @@ import pytest
 from support import killed_publisher
 from support.command import environment
 from support.published import FILES, MODEL, RECEIPT, published_toy
-from support.samples import provenance, tree, verified
+from support.samples import digest, provenance, tree, verified
 from weightdock.cache import Cache
-from weightdock.errors import ConfigurationError, StoreError
+from weightdock.errors import ConfigurationError, IntegrityError, StoreError
 from weightdock.verify import sha256_of
+
+WHOLE = digest(b"the whole")
 
 
 @pytest.fixture
@@ -57,10 +59,69 @@ def test_nothing_of_a_download_stays_after_a_failure(cache: Cache, error: type[B
     assert list((cache.root / ".partial").iterdir()) == []
 
 
-def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_every_half_is_an_empty_file_of_its_own_and_goes_when_it_gets_no_name(cache: Cache) -> None:
+    with cache.half(MODEL, WHOLE) as first, cache.half(MODEL, WHOLE) as second:
+        assert first != second
+        assert cache.leftovers(WHOLE) == [], "who takes one up clears it away"
+        for path in (first, second):
+            assert path.read_bytes() == b""
+            path.write_bytes(b"half")
+        assert {path.name for path in cache.leftovers(WHOLE)} == {first.name, second.name}
+        assert cache.leftovers(digest(b"another")) == []
+    assert list((cache.root / ".partial").iterdir()) == []
+
+
+def test_a_half_that_got_its_name_leaves_nothing_behind(cache: Cache) -> None:
+    with cache.half(MODEL, WHOLE) as path:
+        cache.publish(verified(path), "bin")
+    assert tree(cache.root) == FILES
+
+
+def _end(cache: Cache, error: BaseException, before: Callable[[Path], object]) -> None:
+    with cache.half(MODEL, WHOLE) as path:
+        before(path)
+        raise error
+
+
+def _of_the_disk() -> StoreError:
+    error = StoreError("the disk", cause="is full", next="see to it")
+    error.__cause__ = OSError("is full")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "content", "stays"),
+    [
+        (StoreError("the store", cause="ended it", next="again"), b"half", True),
+        (KeyboardInterrupt(), b"half", True),
+        (StoreError("the store", cause="ended it", next="again"), b"", False),
+        (_of_the_disk(), b"half", False),
+        (IntegrityError("another file", cause="it differs", next="see"), b"half", False),
+        (RuntimeError(), b"half", False),
+    ],
+    ids=["store", "Ctrl-C", "nothing came", "disk", "other bytes", "fault of ours"],
+)
+def test_what_a_half_is_good_for_says_whether_it_stays(
+    cache: Cache, error: BaseException, content: bytes, stays: bool
+) -> None:
+    with pytest.raises(type(error)):
+        _end(cache, error, lambda path: path.write_bytes(content))
+    left = [path.read_bytes() for path in (cache.root / ".partial").iterdir()]
+    assert left == ([content] if stays else [])
+
+
+def test_a_half_that_somebody_cleared_away_is_no_error(cache: Cache) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        _end(cache, KeyboardInterrupt(), Path.unlink)
+
+
+@pytest.mark.parametrize("begin", [lambda cache: cache.partial(MODEL), lambda cache: cache.half(MODEL, WHOLE)])
+def test_a_cache_that_cannot_be_written_is_named(
+    tmp_path: Path, begin: Callable[[Cache], AbstractContextManager[Path]]
+) -> None:
     in_the_way = tmp_path / "cache"
     in_the_way.write_text("")
-    with pytest.raises(ConfigurationError) as refused, Cache(in_the_way).partial(MODEL):
+    with pytest.raises(ConfigurationError) as refused, begin(Cache(in_the_way)):
         pytest.fail("a download began")
     assert str(refused.value) == (
         f"error: the cache {in_the_way} cannot be written\n"
@@ -142,7 +203,6 @@ def test_a_file_is_durable_before_it_has_its_name_and_has_its_name_before_its_re
     assert done == [
         ("fsync", str(file.path.relative_to(cache.root))),
         ("rename", "toy/alpha.bin"),
-        ("fsync", "toy"),
         ("rename", RECEIPT),
     ]
 

@@ -26,6 +26,7 @@ def in_a_block(content: bytes) -> memoryview:
 def write(path: Path, piece: Callable[[bytes], memoryview]) -> list[tuple[int, bool]]:
     """Write it as three pieces. Of each call to the system: how many bytes were given, and whether past the cache."""
     calls, through = [], os.write
+    path.touch()
 
     def noted(handle: int, content: memoryview) -> int:
         calls.append((len(content), bool(fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_DIRECT)))
@@ -54,6 +55,7 @@ def test_a_disk_of_larger_blocks_is_written_to_as_any_other(tmp_path: Path) -> N
 
 def test_a_file_system_that_knows_nothing_of_it_is_written_to_as_any_other(tmp_path: Path) -> None:
     asked, through = [], fcntl.fcntl
+    (tmp_path / "file").touch()
 
     def refusing(handle: int, what: int, flags: int = 0) -> int:
         asked.append(flags & os.O_DIRECT)
@@ -70,6 +72,7 @@ def test_a_file_system_that_knows_nothing_of_it_is_written_to_as_any_other(tmp_p
 
 
 def test_what_the_disk_refuses_is_raised(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     with DirectFile(tmp_path / "file") as file, pytest.MonkeyPatch.context() as patched:
 
         def full(_handle: int, _content: memoryview) -> int:
@@ -80,7 +83,6 @@ def test_what_the_disk_refuses_is_raised(tmp_path: Path) -> None:
             file.write(in_a_block(CONTENT))
 
 
-def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"another's")
-    with pytest.raises(FileExistsError):
+def test_a_file_that_somebody_cleared_away_is_not_made_anew(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
         DirectFile(tmp_path / "file")

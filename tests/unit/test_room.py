@@ -136,16 +136,18 @@ def test_room_is_asked_of_the_disk_that_a_cache_is_going_to_be_on(tmp_path: Path
 
 def test_downloads_that_died_long_ago_are_swept_and_young_ones_are_kept(cache: Cache) -> None:
     for name, age in (("dead", 25 * 3600), ("young", 60)):
-        folder = cache.root / ".partial" / name
+        folder = cache.root / ".partial" / f"of-a-loader-{name}"
         folder.mkdir()
-        half = folder / digest(b"x").hex
-        half.write_bytes(b"half")
+        half = cache.root / ".partial" / f"{digest(b'x')}.{name}"
+        for path in (half, folder / "half"):
+            path.write_bytes(b"half")
         then = half.stat().st_mtime - age
-        for path in (half, folder):
+        for path in (half, folder / "half", folder):
             os.utime(path, (then, then))
     cache.sweep()
-    assert [path.name for path in (cache.root / ".partial").iterdir()] == ["young"]
-    assert [path.parent.name for path in cache.leftovers(digest(b"x"))] == ["young"]
+    young = f"{digest(b'x')}.young"
+    assert {path.name for path in (cache.root / ".partial").iterdir()} == {"of-a-loader-young", young}
+    assert [path.name for path in cache.leftovers(digest(b"x"))] == [young]
 
 
 def test_a_folder_that_cannot_be_looked_at_is_left_to_who_writes_there(cache: Cache) -> None:

@@ -7,12 +7,13 @@
     ├── .receipts/timm/convnext_tiny.pth.json
     │                                   what was verified: size, mtime, inode, sha256; its own mtime is the last use
     ├── .locks/timm-convnext_tiny       empty; whoever holds it fetches the model, the others wait
-    ├── .partial/                       one folder or file per download, unique names
+    ├── .partial/                       one file per download of a node, one folder per download of a loader's
     └── .origin/timm/…                  the framework's own caches (uploaders only; see origins/child.py)
 
-A file comes into being by fsync and rename, so a reader sees all of it or nothing, whatever is killed when. The
-receipt lets a warm start trust the file without reading it; a file that changed since has another size, mtime or
-inode, and its receipt counts for nothing. Everything is writable by the group, for users of one machine.
+A file comes into being by fsync and rename, so a reader sees all of it or nothing, whatever is killed when. A machine
+that loses its power may lose the last names, and fetches those files again. The receipt lets a warm start trust the
+file without reading it; a file that changed since has another size, mtime or inode, and its receipt counts for nothing.
+Everything is writable by the group, for users of one machine.
 """
 
 from __future__ import annotations
@@ -80,40 +81,49 @@ class Cache:
             return None
         known = self.find(model, extension)
         found = VerifiedFile(model, path, before[0], sha256, known.provenance if known else None)
-        with suppress(WeightdockError), self.partial(model) as folder:  # a cache that cannot be written is read again
-            self._certify(found, before, folder)
+        with suppress(OSError):  # a cache that cannot be written is read again
+            self._certify(found, before)
         return found
 
     @contextmanager
-    def partial(self, model: ModelId, *, resumable: bool = False) -> Iterator[Path]:
+    def partial(self, model: ModelId) -> Iterator[Path]:
         """A new, empty folder for one download, on the cache's own file system; gone afterwards.
 
-        A ``resumable`` one stays when the store, or Ctrl-C, ended the download: see :meth:`leftovers`. Raises
-        ConfigurationError when the cache cannot be written, StoreError when the disk does not take the file.
+        Raises ConfigurationError when the cache cannot be written, StoreError when the disk does not take the file.
         """
         from tempfile import mkdtemp  # a sixth of a warm start, which writes nothing
 
-        home = self.root / ".partial"
-        try:
-            _make_folder(home)
+        with self._writable():
+            home = self._home()
             folder = Path(mkdtemp(prefix=f"{model.framework}-{model.name}-", dir=home))
             folder.chmod(_FOLDER_MODE)
-        except OSError as error:
-            raise ConfigurationError(
-                f"the cache {self.root} cannot be written",
-                cause=str(error),
-                next="WEIGHTDOCK_CACHE=<a folder that this user may write>",
-            ) from error
-        keep = False
         try:
             with self._written(model):
                 yield folder
+        finally:
+            _remove(folder)
+
+    @contextmanager
+    def half(self, model: ModelId, sha256: Digest) -> Iterator[Path]:
+        """A new, empty file for one download of what has this digest; gone afterwards, when it has got no other name.
+
+        One that is not empty stays when the store, or Ctrl-C, ended the download: see :meth:`leftovers`. Raises as
+        :meth:`partial`.
+        """
+        with self._writable():
+            path = self._home() / f"{sha256}.{_unique()}"
+            path.touch(_FILE_MODE, exist_ok=False)
+        keep = False
+        try:
+            with self._written(model):
+                yield path
         except (StoreError, KeyboardInterrupt) as error:
-            keep = resumable and not isinstance(error.__cause__, OSError)  # an OSError is our own disk's
+            keep = not isinstance(error.__cause__, OSError)  # an OSError is our own disk's
             raise
         finally:
-            if not (keep and any(one.stat().st_size for one in folder.iterdir())):
-                _remove(folder)
+            with suppress(FileNotFoundError):  # it has its name, or somebody else has cleared it away
+                if not (keep and path.stat().st_size):
+                    path.unlink()
 
     def leftovers(self, sha256: Digest) -> list[Path]:
         """What unfinished downloads of the file with this digest have left, longest first.
@@ -121,28 +131,30 @@ class Cache:
         Each is a beginning of the file, written by a process that may still run: copy it, and do not write to it.
         """
         found: list[tuple[int, Path]] = []
-        for path in (self.root / ".partial").glob(f"*/{sha256}"):
-            with suppress(OSError):
-                status = path.stat()
-                if status.st_size and time.time() - status.st_mtime < _ABANDONED_SECONDS:
-                    found.append((status.st_size, path))
+        with suppress(OSError), os.scandir(self.root / ".partial") as entries:
+            for entry in entries:
+                if entry.name.startswith(sha256.hex):
+                    with suppress(FileNotFoundError):
+                        status = entry.stat()
+                        if status.st_size and time.time() - status.st_mtime < _ABANDONED_SECONDS:
+                            found.append((status.st_size, Path(entry.path)))
         return [path for _, path in sorted(found, reverse=True)]
 
     def drop(self, leftovers: list[Path]) -> None:
-        """Remove what is of no more use, with its folder."""
+        """Remove what is of no more use."""
         for path in leftovers:
-            _remove(path.parent)
+            _remove(path)
 
     def sweep(self) -> None:
         """Remove what downloads that died long ago have left."""
         with suppress(OSError):
-            for folder in (self.root / ".partial").iterdir():
-                newest = max((one.stat().st_mtime for one in (folder, *folder.iterdir())), default=0.0)
+            for left in (self.root / ".partial").iterdir():
+                newest = max((one.stat().st_mtime for one in (left, *left.glob("*"))), default=0.0)
                 if time.time() - newest > _ABANDONED_SECONDS:
-                    _remove(folder)
+                    _remove(left)
 
     def publish(self, verified: VerifiedFile, extension: str) -> VerifiedFile:
-        """Give a verified file of :meth:`partial` its name, and write its receipt. Atomic and durable."""
+        """Give a verified file its name, and write its receipt. Atomic; its bytes are durable before."""
         path = self.path(verified.model, extension)
         with self._written(verified.model):
             _make_folder(path.parent)
@@ -150,11 +162,9 @@ class Cache:
             _sync(verified.path)
             # Before the rename, which keeps all three: afterwards another process's file may stand there.
             identity = _identity(verified.path.stat())
-            folder = verified.path.parent
             os.replace(verified.path, path)
-            _sync(path.parent)
             published = replace(verified, path=path)
-            self._certify(published, identity, folder)
+            self._certify(published, identity)
         return published
 
     def lock(self, model: ModelId) -> AbstractContextManager[None]:
@@ -172,7 +182,7 @@ class Cache:
         """Where the receipt of the file at ``path`` is."""
         return self.root / ".receipts" / path.parent.name / f"{path.name}.json"
 
-    def _certify(self, file: VerifiedFile, identity: tuple[int, int, int], folder: Path) -> None:
+    def _certify(self, file: VerifiedFile, identity: tuple[int, int, int]) -> None:
         size, mtime_ns, inode = identity
         receipt = {
             "size": size,
@@ -181,12 +191,33 @@ class Cache:
             "sha256": file.sha256.hex,
             "provenance": asdict(file.provenance) if file.provenance else None,
         }
-        # Written beside the download, whose folder goes whatever happens.
-        temporary = folder / "receipt.json"
-        temporary.write_text(json.dumps(receipt), encoding="utf-8")
-        temporary.chmod(_FILE_MODE)
-        _make_folder(self.receipt(file.path).parent)
-        os.replace(temporary, self.receipt(file.path))
+        final = self.receipt(file.path)
+        _make_folder(final.parent)
+        temporary = self._home() / f"receipt.{_unique()}"
+        try:
+            temporary.write_text(json.dumps(receipt), encoding="utf-8")
+            temporary.chmod(_FILE_MODE)
+            os.replace(temporary, final)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def _home(self) -> Path:
+        """Where everything begins that is not finished."""
+        home = self.root / ".partial"
+        _make_folder(home)
+        return home
+
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ConfigurationError(
+                f"the cache {self.root} cannot be written",
+                cause=str(error),
+                next="WEIGHTDOCK_CACHE=<a folder that this user may write>",
+            ) from error
 
     @contextmanager
     def _written(self, model: ModelId) -> Iterator[None]:
@@ -200,11 +231,18 @@ class Cache:
             ) from error
 
 
-def _remove(folder: Path) -> None:
-    """With what is in it; somebody else may have cleared it away already."""
+def _unique() -> str:
+    return os.urandom(8).hex()
+
+
+def _remove(left: Path) -> None:
+    """A file, or a folder with what is in it; somebody else may have cleared it away already."""
     from shutil import rmtree  # as above
 
-    rmtree(folder, ignore_errors=True)
+    try:
+        left.unlink(missing_ok=True)
+    except OSError:
+        rmtree(left, ignore_errors=True)
 
 
 def _make_folder(folder: Path) -> None:

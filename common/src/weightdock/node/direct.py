@@ -22,13 +22,13 @@ _PAST_THE_CACHE = getattr(os, "O_DIRECT", 0)
 
 
 class DirectFile:
-    """A new file, written from its beginning on; a context manager. Methods raise OSError.
+    """An empty file, written from its beginning on; a context manager. Methods raise OSError.
 
     A file system that knows nothing of this (old tmpfs, some of FUSE) is written to as any other.
     """
 
     def __init__(self, path: Path) -> None:
-        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o664)
+        self._handle = os.open(path, os.O_WRONLY)
         self._direct = False
         with suppress(OSError):
             self._set(direct=bool(_PAST_THE_CACHE))

@@ -61,8 +61,7 @@ class Fetch:
             raise
 
     def _download(self, entry: Entry, version: Version, leftovers: Sequence[Path]) -> VerifiedFile:
-        with self.cache.partial(entry.model, resumable=True) as folder:
-            path = folder / entry.sha256.hex
+        with self.cache.half(entry.model, entry.sha256) as path:
             with DirectFile(path) as file:
                 streamed = self._stream(entry, version, file, leftovers)
             said = Expectation("the manifest", entry.size_bytes, entry.sha256)
