@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -156,14 +157,21 @@ def signature(
         [method, path, query, *(f"{name}:{every[name]}" for name in sorted(every)), "", names, sha256]
     )
     to_sign = "\n".join(["AWS4-HMAC-SHA256", moment, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-    key = f"AWS4{credentials.secret_access_key}".encode()
-    for part in scope.split("/"):
-        key = hmac.digest(key, part.encode(), "sha256")
+    key = _signing_key(credentials.secret_access_key, scope)
     signed = hmac.digest(key, to_sign.encode(), "sha256").hex()
     every["authorization"] = (
         f"AWS4-HMAC-SHA256 Credential={credentials.access_key_id}/{scope}, SignedHeaders={names}, Signature={signed}"
     )
     return every
+
+
+@lru_cache(maxsize=1)
+def _signing_key(secret_access_key: str, scope: str) -> bytes:
+    """The same for all requests of a day."""
+    key = f"AWS4{secret_access_key}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
 
 
 def _refusal(answer: Answer, has_body: bool) -> StoreFault:
