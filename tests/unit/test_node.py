@@ -16,8 +16,10 @@ from weightdock.cache import Cache
 from weightdock.cache.room import Room
 from weightdock.errors import ExitCode, StoreError
 from weightdock.events import Event, Stage, State
+from weightdock.node import fill
 from weightdock.node.fill import Fill
 from weightdock.node.ranges import Ranges
+from weightdock.node.way import LIMITS
 from weightdock.report import Outcome, RunReport
 from weightdock.store import Target, manifest
 from weightdock.store.manifest import manifest_key
@@ -274,6 +276,18 @@ def test_a_run_that_is_ended_early_keeps_the_half_of_what_was_under_way(
     assert half.stat().st_size == len(LARGE) // 2
     assert node.fill("beta").exit_code is ExitCode.DONE
     assert node.weights() == {"beta.bin": LARGE}
+
+
+def test_a_run_that_is_ended_early_begins_nothing_more(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(ranges: Ranges, *_: object) -> None:
+        ranges.stop()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Ranges, "read", read)
+    monkeypatch.setattr(fill, "LIMITS", replace(LIMITS, files=1))
+    with pytest.raises(KeyboardInterrupt):
+        node.fill()
+    assert [event.state for event in node.heard] == [State.STARTED]
 
 
 def test_a_whole_half_that_was_damaged_is_thrown_away_though_it_ends_with_a_block(node: Node) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,13 +18,13 @@ from weightdock.node import warm
 from weightdock.node.fetch import Fetch
 from weightdock.node.ranges import Ranges
 from weightdock.node.sources import entry_of
+from weightdock.node.turns import Turns
+from weightdock.node.way import LIMITS
 from weightdock.report import ModelResult, Outcome, RunReport
 from weightdock.store import ObjectStore, manifest
 from weightdock.store.manifest import Entry, Manifest
 
 _Answer = TypeVar("_Answer")
-_FILES = min(8, 2 * (os.cpu_count() or 4))
-"""At a time; their ranges share one cap beside it (ranges.py). Where cores are few, more would only fight for them."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +44,23 @@ class Fill:
         """
         frameworks = dict.fromkeys(spec.model.framework for spec in specs)
         known = {framework: manifest.read(self.store, self.prefix, framework) for framework in frameworks}
-        with Ranges(self.store) as ranges, ThreadPoolExecutor(_FILES) as pool, _stopping(ranges):
-            fetch = Fetch(self.prefix, ranges, self.room.cache, self.observe)
+        with ThreadPoolExecutor(LIMITS.files) as pool:
             looked = list(pool.map(lambda spec: self._guarded(spec, lambda: self._look(spec, known)), specs))
-            missing = [found for found in looked if isinstance(found, Entry)]
-            paths = {spec.model: self.room.cache.path(spec.model, spec.extension) for spec in specs}
-            self.room.cache.sweep()
-            self.room.make({paths[entry.model]: entry.size_bytes for entry in missing}, paths.values())
+        missing = [found for found in looked if isinstance(found, Entry)]
+        paths = {spec.model: self.room.cache.path(spec.model, spec.extension) for spec in specs}
+        self.room.cache.sweep()
+        self.room.make({paths[entry.model]: entry.size_bytes for entry in missing}, paths.values())
+
+        turns = Turns(LIMITS.files, LIMITS.ahead)
+        with Ranges(self.store) as ranges, ThreadPoolExecutor(LIMITS.ahead) as pool, _stopping(ranges):
+            fetch = Fetch(self.prefix, ranges, self.room.cache, self.observe)
 
             def settle(spec: ModelSpec, found: ModelResult | Entry) -> ModelResult:
                 if isinstance(found, ModelResult):
                     return found
-                return self._guarded(spec, lambda: self._fetch(spec, found, fetch))
+                with turns.one():
+                    ranges.go_on()
+                    return self._guarded(spec, lambda: self._fetch(spec, found, fetch))
 
             return RunReport(tuple(pool.map(settle, specs, looked)))
 

@@ -66,6 +66,11 @@ class Ranges:
         """Let every reading end soon, with a KeyboardInterrupt in its thread: what came stays a half."""
         self._stopped = True
 
+    def go_on(self) -> None:
+        """Raise KeyboardInterrupt after :meth:`stop`."""
+        if self._stopped:
+            raise KeyboardInterrupt
+
     def read(self, version: Version, start: int, take: Take) -> None:
         """Give ``take`` the object's bytes from ``start`` on, in order; ``start`` is a multiple of a block.
 
@@ -209,7 +214,6 @@ class Ranges:
                 self._files -= 1
 
     def _count(self, count: int, _seconds: float) -> None:
-        if self._stopped:
-            raise KeyboardInterrupt
+        self.go_on()
         with self._changing:
             self._came += count

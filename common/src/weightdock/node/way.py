@@ -16,7 +16,8 @@ class Limits:
     request is for ``request`` bytes: few spare the bucket, and longer ones can be dear to it (rclone, as a server,
     takes twice the processor time for a file of 100 MB in one). On a narrow way ``ahead`` ranges of ``piece`` bytes are
     under way or kept at most (160 MiB): at 30 MB/s and 20 ms each way, waiting is an eighth of a range's time. With
-    fewer files than ``processors`` each may have several threads.
+    fewer files than ``processors`` each may have several threads. ``files`` are under way at first, and as many as
+    ``ahead`` where they only wait (node/turns.py).
     """
 
     wide: float = 250e6
@@ -26,6 +27,7 @@ class Limits:
     piece: int = 8 * 1024 * 1024
     ahead: int = 20
     processors: int = os.cpu_count() or 1
+    files: int = min(8, 2 * (os.cpu_count() or 4))
 
 
 LIMITS = Limits()
