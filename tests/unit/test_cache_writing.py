@@ -110,6 +110,15 @@ def test_what_a_half_is_good_for_says_whether_it_stays(
     assert left == ([content] if stays else [])
 
 
+def test_the_group_may_go_on_with_a_half_whatever_the_umask_is(cache: Cache) -> None:
+    before = os.umask(0o077)
+    try:
+        with cache.half(MODEL, WHOLE) as path:
+            assert stat.S_IMODE(path.stat().st_mode) == 0o664
+    finally:
+        os.umask(before)
+
+
 def test_a_half_that_somebody_cleared_away_is_no_error(cache: Cache) -> None:
     with pytest.raises(KeyboardInterrupt):
         _end(cache, KeyboardInterrupt(), Path.unlink)

@@ -1,10 +1,11 @@
-"""Whose thread writes what a file's own hashes."""
+"""Whose thread writes what a file's own hashes; and a half that is not for this user."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 from threading import get_ident
+from typing import IO, Any
 
 import pytest
 
@@ -39,3 +40,22 @@ def test_a_piece_is_handed_to_the_disk_s_thread_where_a_processor_is_free_for_it
         file = fetch.Fetch(PREFIX, ranges, Cache(tmp_path), ignore).run(wanted)
     assert file.path.read_bytes() == LARGE
     assert writing == [aside, aside]
+
+
+def test_a_half_that_is_closed_to_this_user_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, through = MemoryStore(), Path.open
+    store.keep(key_of("alpha"), LARGE)
+    wanted = replace(entry("alpha"), size_bytes=len(LARGE), sha256=digest(LARGE))
+    half = tmp_path / ".partial" / f"{wanted.sha256}.another"
+    half.parent.mkdir()
+    half.write_bytes(LARGE[: len(LARGE) // 2])
+
+    def closed(path: Path, mode: str = "r", buffering: int = -1, **how: str | None) -> IO[Any]:
+        if path == half:
+            raise PermissionError(13, "Permission denied")  # as for who is not root
+        return through(path, mode, buffering, **how)
+
+    monkeypatch.setattr(Path, "open", closed)
+    with Ranges(store) as ranges:
+        file = fetch.Fetch(PREFIX, ranges, Cache(tmp_path), ignore).run(wanted)
+    assert file.path.read_bytes() == LARGE

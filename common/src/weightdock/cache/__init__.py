@@ -112,7 +112,8 @@ class Cache:
         """
         with self._writable():
             path = self._home() / f"{sha256}.{_unique()}"
-            path.touch(_FILE_MODE, exist_ok=False)
+            path.touch(exist_ok=False)
+            path.chmod(_FILE_MODE)  # another user of the group may go on with it
         keep = False
         try:
             with self._written(model):
@@ -121,7 +122,7 @@ class Cache:
             keep = not isinstance(error.__cause__, OSError)  # an OSError is our own disk's
             raise
         finally:
-            with suppress(FileNotFoundError):  # it has its name, or somebody else has cleared it away
+            with suppress(OSError):  # it has its name, or somebody else has cleared it away
                 if not (keep and path.stat().st_size):
                     path.unlink()
 
@@ -198,7 +199,7 @@ class Cache:
             temporary.write_text(json.dumps(receipt), encoding="utf-8")
             temporary.chmod(_FILE_MODE)
             os.replace(temporary, final)
-        except OSError:
+        except BaseException:
             temporary.unlink(missing_ok=True)
             raise
 

@@ -93,13 +93,14 @@ class Fetch:
 
 def _copy(leftover: Path, most: int, take: Callable[[memoryview], None]) -> None:
     """What an earlier run left, as a copy: where locks lie, its writer may still be at it. In whole blocks."""
-    buffer = memoryview(mmap(-1, _COPY_BYTES))
     try:
-        with leftover.open("rb", buffering=0) as stream:
-            while most >= BLOCK_BYTES and (count := stream.readinto(buffer[:most])) >= BLOCK_BYTES:
-                whole = count - count % BLOCK_BYTES
-                take(buffer[:whole])
-                most -= whole
-                stream.seek(whole - count, os.SEEK_CUR)
-    except FileNotFoundError:
-        return  # finished, by somebody else
+        stream = leftover.open("rb", buffering=0)
+    except OSError:
+        return  # finished by somebody else, or not for this user
+    buffer = memoryview(mmap(-1, _COPY_BYTES))
+    with stream:
+        while most >= BLOCK_BYTES and (count := stream.readinto(buffer[:most])) >= BLOCK_BYTES:
+            whole = count - count % BLOCK_BYTES
+            take(buffer[:whole])
+            most -= whole
+            stream.seek(whole - count, os.SEEK_CUR)
