@@ -23,7 +23,7 @@ from pathlib import Path
 import hub_download
 import limits
 from harness import Sample, compared, interleaved, ratios, run
-from peers import CASES, Command, Peers, counted, random_file
+from peers import BYTES_PER_SECOND, CASES, ONE_WAY_SECONDS, Command, Peers, counted, random_file
 from results import BENCHMARKS, Table, bars, machine, save
 from serving import serving
 from support.command import WEIGHTDOCK, environment
@@ -36,7 +36,6 @@ from weightdock.store.manifest import Entry
 from weightdock.store.r2 import R2Store
 from weightdock.verify import VerifiedFile
 
-_ONE_WAY_SECONDS, _BYTES_PER_SECOND = 0.02, 30_000_000
 _CHECKS = {
     "weightdock": "sha256, synced",
     "s5cmd": "nothing",
@@ -185,14 +184,14 @@ def main() -> None:
                         said = f"{1000 * best:.0f} ms, {1000 * (best - bare):.0f} over bare Python"
                         rows.append(("warm start, 8 models", name, "receipts", said, *["–"] * 5))
                 if scheme == "http" and count != 8:
-                    with LatencyProxy(server.url, _ONE_WAY_SECONDS, _BYTES_PER_SECOND) as far:
+                    with LatencyProxy(server.url, ONE_WAY_SECONDS, BYTES_PER_SECOND) as far:
                         away = every(far.url)
                         for name in ("weightdock", "s5cmd", "rclone", "boto3"):
                             began = time.monotonic()
                             away[name]()
                             rate = count * size / (time.monotonic() - began)
                             found[f"{case}, far, {name}"] = rate
-                            said = f"{rate / 1e6:.0f} MB/s, {rate / _BYTES_PER_SECOND:.1f} × one connection"
+                            said = f"{rate / 1e6:.0f} MB/s, {rate / BYTES_PER_SECOND:.1f} × one connection"
                             rows.append((f"{case}, 20 ms away", name, _CHECKS[name], said, *["–"] * 5))
     kept.cleanup()
     table = Table(head, rows)

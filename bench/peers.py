@@ -20,6 +20,9 @@ from weightdock.artifact import Digest
 CASES = {"8 × 100 MB": (8, 100_000_000), "1 × 2 GB": (1, 2_000_000_000), "500 × 1 MB": (500, 1_000_000)}
 """How many files of how many bytes."""
 
+ONE_WAY_SECONDS, BYTES_PER_SECOND = 0.02, 30_000_000
+"""How far away, and how narrow for each connection, a store is that is not on loopback."""
+
 _TOOLS = Path(sys.executable).parent
 _PIECE_BYTES = 10_000_000
 _TRIES = 3  # a server of rclone's may fail one of several that make a folder at once

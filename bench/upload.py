@@ -4,7 +4,8 @@
 https, but for the file of 2 GB: there a server of rclone's stalls now and then, for good (seen once in 17 uploads). So
 that one goes to moto, which is slow: its wall time is the server's, and what tells are CPU, memory and requests. Every
 round goes to a prefix of its own, so that nothing is there, and is removed after it. Requests are counted in a run of
-their own, through the strict double of R2. Then runs that find everything in place (bench/nothing.py).
+their own, through the strict double of R2. The far store is the one of bench/fill.py, for the cases that rclone serves.
+Then runs that find everything in place (bench/nothing.py).
 
 A command that has not ended in three minutes is ended, and the case has a row that says so in place of figures.
 """
@@ -22,10 +23,11 @@ from pathlib import Path
 
 import nothing
 from harness import Sample, StalledError, compared, interleaved, run
-from peers import CASES, Command, Peers, counted, random_file
+from peers import BYTES_PER_SECOND, CASES, ONE_WAY_SECONDS, Command, Peers, counted, random_file
 from results import BENCHMARKS, Table, machine, save
 from serving import serving
 from support.command import environment
+from support.latency_proxy import LatencyProxy
 from support.servers import Server, rclone_server
 
 _MOST_SECONDS = 180
@@ -37,6 +39,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from weightdock import settings
 from weightdock.artifact import Framework, ModelId, ObjectKey
+from weightdock.store.pace import SLOTS
 from weightdock.store.r2 import R2Store
 from weightdock.verify import verify
 _, prefix, *paths = sys.argv[1:]
@@ -44,7 +47,7 @@ store = R2Store(settings.load())
 def put(path):
     file = verify(ModelId(Framework("toy"), path.stem), path, [])
     assert store.put_file(file, ObjectKey(f"{prefix}/{path.name}"), lambda _: None)
-with ThreadPoolExecutor(4) as pool:
+with ThreadPoolExecutor(SLOTS) as pool:
     list(pool.map(put, map(Path, paths)))
 """
 _BOTO3 = """\
@@ -101,6 +104,7 @@ def uploads(case: str, scheme: str, rounds: int) -> tuple[list[tuple[str, ...]],
     """The rows of a case, and its samples."""
     number, size = CASES[case]
     label = f"{case}, {scheme}, {_SERVERS[case]}"
+    far: dict[str, list[Sample]] = {}
     with (
         tempfile.TemporaryDirectory() as temporary,
         serving(scheme, Path(temporary), _SERVERS[case]) as (server, trust),
@@ -116,10 +120,16 @@ def uploads(case: str, scheme: str, rounds: int) -> tuple[list[tuple[str, ...]],
             samples = interleaved(rounds, every(server.url))
             if scheme == "http":  # over https they are the same
                 samples = counted(samples, server, every)
+                if _SERVERS[case] == "rclone":
+                    with LatencyProxy(server.url, ONE_WAY_SECONDS, BYTES_PER_SECOND) as proxy:
+                        far = interleaved(rounds, every(proxy.url))
         except StalledError as stalled:
             sys.stderr.write(f"{label}: {stalled}\n")
             return [(label, "all", f"one stalled for {_MOST_SECONDS} s", *["–"] * 6)], {}
-    return [(label, *row) for row in compared(samples, _CHECKS).rows], samples
+    rows = [(label, *row) for row in compared(samples, _CHECKS).rows]
+    if far:
+        rows += [(f"{case}, 20 ms away", *row) for row in compared(far, _CHECKS).rows]
+    return rows, samples | {f"{name}, far": own for name, own in far.items()}
 
 
 def idle(number: int, rounds: int) -> tuple[list[tuple[str, ...]], dict[str, dict[str, list[Sample]]]]:

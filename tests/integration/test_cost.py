@@ -18,12 +18,11 @@ from support.samples import TOY
 from support.servers import Server
 from support.uploader import Job
 from support.zero_store import zero_store
-from weightdock.store import multipart
 
 MIB = 1024 * 1024
 HUGE_BYTES = 5 * 1024 * MIB
 SHA256_OF_HUGE = "7f06c62352aebd8125b2a1841e2b9e1ffcbed602f381c3dcb3200200e383d1d5"  # of zeros, by sha256sum
-BESIDE_PARTS_BYTES = 64 * MIB
+MOST_BYTES = 128 * MIB  # half of what is promised: pieces of 16 parts, and Python's own
 MOST_REQUESTS = 3
 TRIES = 5
 MOST_CPU_SECONDS = 0.6
@@ -70,6 +69,5 @@ def test_the_memory_of_an_upload_does_not_grow_with_the_file(tmp_path: Path, pyt
         assert usage.code == 0, usage.stderr
         sent = sum(one.bytes_in for one in double.record.entries("UploadPart"))
     assert sent == HUGE_BYTES
-    allowed = BESIDE_PARTS_BYTES + multipart._WORKERS * multipart.PART_BYTES
-    announce(pytestconfig, f"memory of an upload of 5 GiB: {usage.peak_bytes // MIB} MiB of {allowed // MIB} MiB")
-    assert usage.peak_bytes <= allowed
+    announce(pytestconfig, f"memory of an upload of 5 GiB: {usage.peak_bytes // MIB} MiB of {MOST_BYTES // MIB} MiB")
+    assert usage.peak_bytes <= MOST_BYTES

@@ -156,13 +156,12 @@ def test_one_refusal_slows_all_workers_down_together_and_they_get_fast_again(qui
         sleepers.add(threading.current_thread().name)
         time.sleep(seconds)
 
-    errand = Errand(Scene(quick_r2, tmp_path, {"large": 800_000}), Pace(sleep=sleep))
+    errand = Errand(Scene(quick_r2, tmp_path, {"large": 800_000}), Pace(8, sleep))
     quick_r2.double.inject(Call(function=lambda: limits.append(errand.pace.limit)), When("UploadPart", times=None))
     burst = quick_r2.double.inject(SLOW_DOWN, When("UploadPart", nth=40))
     assert errand.upload().exit_code == 0
     assert burst.struck == 1
-    assert limits[0] == 4
-    assert max(limits[:40]) == 8
+    assert set(limits[:30]) == {8}
     assert min(limits[40:]) <= 5  # half, and perhaps one more, for those that were under way and went well
     assert limits[-1] == 8
     assert len(sleepers) > 2, "they did not wait together"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.fake_time import SharedTime, Time
 from support.pace_requests import RefusedError, Refusing, fine, once, patient, succeed
 from support.workers import SECONDS, at_work
-from weightdock.store.pace import ATTEMPTS, BUDGET, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Pace
+from weightdock.store.pace import ATTEMPTS, BUDGET, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, SLOTS, Pace
 
 JITTER = (0.5, 1.5)
 """The shortest and the longest of a pause, as parts of it."""
@@ -67,7 +67,7 @@ def test_a_refusal_that_does_not_pass_is_told_at_once_and_slows_nobody_down(pace
         pace.ask(request, once)
     assert refused.value is request.errors[0]
     succeed(pace, 1)
-    assert (request.asked, time.slept, pace.limit) == ([0.0], [], 4)
+    assert (request.asked, time.slept, pace.limit) == ([0.0], [], SLOTS)
 
 
 @pytest.mark.parametrize("times", range(1, ATTEMPTS + 1))
@@ -93,7 +93,7 @@ def test_whoever_stops_the_program_is_not_asked_to_wait(pace: Pace, time: Time) 
 
     with pytest.raises(KeyboardInterrupt):
         pace.ask(stop, patient)
-    assert (time.slept, pace.limit) == ([], 4)
+    assert (time.slept, pace.limit) == ([], SLOTS)
 
 
 @pytest.mark.usefixtures("steady")
@@ -163,7 +163,7 @@ def test_who_wakes_into_a_longer_pause_waits_for_its_end(monkeypatch: pytest.Mon
 
 def test_workers_that_are_refused_together_wait_together_and_count_as_one_overload() -> None:
     time, together = SharedTime(workers=4), Barrier(4)
-    pace = Pace(slots=(8, 8), sleep=time.sleep, clock=time.clock)
+    pace = Pace(slots=8, sleep=time.sleep, clock=time.clock)
     asked: list[list[tuple[float, int]]] = [[] for _ in range(4)]
 
     def work(number: int) -> None:
@@ -236,7 +236,7 @@ def test_whatever_is_refused_the_limit_the_pauses_and_the_budget_keep_their_boun
         except RefusedError:
             pass
         retries += len(request.asked) - 1
-        assert 1 <= pace.limit <= 8
+        assert 1 <= pace.limit <= SLOTS
         assert all(0 < slept <= JITTER[1] * LONGEST_PAUSE_SECONDS for slept in time.slept)
         assert len(time.slept) - before == len(request.asked) - 1
         assert retries <= BUDGET + successes / 10

@@ -37,28 +37,31 @@ def test_each_overload_halves_what_may_be_in_flight_down_to_one(pace: Pace) -> N
 
     with pytest.raises(RefusedError):
         pace.ask(request, lambda _: 5)
-    assert limits == [4, 2, 1, 1, 1]
+    assert limits == [16, 8, 4, 2, 1]
 
 
-def test_what_may_be_in_flight_grows_from_four_to_eight_and_no_further(pace: Pace) -> None:
-    limits = []
-    for _ in range(100):
+def test_what_may_be_in_flight_grows_again_up_to_what_it_was_and_no_further(time: Time) -> None:
+    pace, limits = Pace(slots=4, sleep=time.sleep, clock=time.clock), []
+    with pytest.raises(RefusedError):
+        pace.ask(refuse, lambda _: 3)
+    for _ in range(20):
         limits.append(pace.limit)
         succeed(pace, 1)
-    assert limits == [4] * 4 + [5] * 5 + [6] * 6 + [7] * 7 + [8] * 78
+    assert limits == [1] + [2] * 2 + [3] * 3 + [4] * 14
 
 
 def test_growth_begins_anew_after_a_refusal(pace: Pace, time: Time) -> None:
     succeed(pace, 3)
-    pace.ask(Refusing(1, time.clock), patient)  # and the success after it is the first of the two that it takes
-    assert pace.limit == 2
+    pace.ask(Refusing(1, time.clock), patient)  # and the success after it is the first of the eight that it takes
+    succeed(pace, 6)
+    assert pace.limit == 8
     succeed(pace, 1)
-    assert pace.limit == 3
+    assert pace.limit == 9
 
 
 @pytest.mark.parametrize("limit", [1, 2, 4, 8])
 def test_as_many_as_the_limit_are_in_flight_and_never_more(limit: int) -> None:
-    pace, lock, full = Pace(slots=(limit, limit)), Lock(), Barrier(limit)
+    pace, lock, full = Pace(slots=limit), Lock(), Barrier(limit)
     now, most = 0, 0
 
     def work(_: int) -> None:
@@ -88,11 +91,16 @@ class Watched(threading.Condition):
 
 
 @pytest.mark.parametrize("frees", ["a slot", "a higher limit"])
-def test_who_waits_for_a_slot_gets_it_as_soon_as_there_is_one(monkeypatch: pytest.MonkeyPatch, frees: str) -> None:
+def test_who_waits_for_a_slot_gets_it_as_soon_as_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, time: Time, frees: str
+) -> None:
     watched, both = Watched(), Barrier(2)
     with monkeypatch.context() as patch:
         patch.setattr(threading, "Condition", lambda: watched)
-        pace = Pace(slots=(1, 2))
+        pace = Pace(slots=2, sleep=time.sleep, clock=time.clock)
+    with pytest.raises(RefusedError):
+        pace.ask(refuse, lambda _: 2)
+    assert pace.limit == 1
 
     def work(_: int) -> None:
         with pace.slot():
@@ -104,7 +112,8 @@ def test_who_waits_for_a_slot_gets_it_as_soon_as_there_is_one(monkeypatch: pytes
     at_work(work, 2)
 
 
-def test_after_a_refusal_fewer_get_a_slot(pace: Pace, time: Time) -> None:
+def test_after_a_refusal_fewer_get_a_slot(time: Time) -> None:
+    pace = Pace(slots=4, sleep=time.sleep, clock=time.clock)
     with pytest.raises(RefusedError):
         pace.ask(Refusing(2, time.clock), lambda _: 2)
     assert pace.limit == 2
@@ -126,7 +135,7 @@ def test_after_a_refusal_fewer_get_a_slot(pace: Pace, time: Time) -> None:
 
 
 def test_a_part_that_fails_gives_its_slot_back() -> None:
-    pace = Pace(slots=(1, 1))
+    pace = Pace(slots=1)
     for _ in range(3):
         with pytest.raises(RefusedError), pace.slot():
             refuse()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,21 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """More than 8 bytes go in parts of 8, one after the other."""
     monkeypatch.setattr(r2, "SINGLE_PUT_BYTES", 8)
     monkeypatch.setattr(multipart, "PART_BYTES", 8)
-    monkeypatch.setattr(multipart, "_WORKERS", 1)
+    monkeypatch.setattr(multipart, "SLOTS", 1)
+
+
+def test_a_small_file_waits_for_a_slot_as_a_part_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with scripted(OK) as script:
+        store, taken = store_at(script.url), list[int]()
+        slot = store._bucket.pace.slot
+
+        def noted() -> AbstractContextManager[None]:
+            taken.append(len(script.requests))
+            return slot()
+
+        monkeypatch.setattr(store._bucket.pace, "slot", noted)
+        assert store.put_file(verified(tmp_path / "alpha"), KEY, lambda _: None)
+    assert taken == [0]
 
 
 def test_a_small_file_is_one_conditional_put_that_carries_its_digest(tmp_path: Path) -> None:

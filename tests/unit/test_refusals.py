@@ -12,7 +12,7 @@ from support.fake_time import Time
 from support.servers import Server, read
 from weightdock.errors import ExitCode, StoreError
 from weightdock.store.bucket import ABSENT, Bucket
-from weightdock.store.pace import ATTEMPTS, Pace
+from weightdock.store.pace import ATTEMPTS, SLOTS, Pace
 from weightdock.store.refusals import BrokenOff, Refused, Senseless, StoreFault, Unreached, Way, attempts, meaning
 
 URL = "https://account.r2.example"
@@ -211,7 +211,7 @@ def test_a_refusal_that_is_an_answer_is_met_once_and_slows_nobody_down(asked: As
         raise _answer(404, "NoSuchKey")
 
     assert asked.bucket.ask_unless(ABSENT, "show it", request) is None
-    assert (count, asked.bucket.pace.limit) == (1, 4)
+    assert (count, asked.bucket.pace.limit) == (1, SLOTS)
     with pytest.raises(StoreError):
         asked.bucket.ask_unless(("412",), "show it", request)
     assert count == 2

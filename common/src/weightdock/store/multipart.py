@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from weightdock.artifact import ObjectKey
 from weightdock.store import BytesObserver
 from weightdock.store.bucket import CONFLICT, GONE, Bucket
+from weightdock.store.pace import SLOTS
 from weightdock.store.unfinished import Begun, Unfinished
 from weightdock.verify import VerifiedFile
 
@@ -32,7 +33,6 @@ PART_BYTES = 16 * 1024 * 1024
 """Size of every part but the last, unless 10,000 of them are too few; R2 allows 5 MiB to 5 GiB."""
 
 _MAX_PARTS = 10_000
-_WORKERS = 8
 
 
 def part_bytes(size: int) -> int:
@@ -137,7 +137,7 @@ class Multipart:
                 sent(done)
             return {"PartNumber": part.number, "ETag": etag}
 
-        pool = ThreadPoolExecutor(_WORKERS)
+        pool = ThreadPoolExecutor(SLOTS)
         try:
             return list(pool.map(one, parts_of(self._file.size_bytes, self._part_bytes)))
         finally:

@@ -25,15 +25,18 @@ ATTEMPTS = 8
 BUDGET = 60
 """Retries that a process has; a tenth of one comes back with each success."""
 
+SLOTS = 16
+"""As s5cmd and boto3 together; from far away it is their number that counts. An overload halves it."""
+
 _TENTHS = 10  # the budget is counted in tenths of a retry, which add up exactly
 
 
 class Pace:
-    """Shared by the workers of a process. ``slots`` is how many parts may be in flight at first and at most."""
+    """Shared by the workers of a process. ``slots`` is how many files and parts may be on their way to the store."""
 
     def __init__(
         self,
-        slots: tuple[int, int] = (4, 8),
+        slots: int = SLOTS,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -43,7 +46,7 @@ class Pace:
         self._not_before = 0.0
         self._pause = 0.0
         self._budget = BUDGET * _TENTHS
-        self._limit, self._most = slots
+        self._limit = self._most = slots
         self._in_flight = 0
         self._calm = 0  # successes since the limit last changed
 
@@ -70,7 +73,7 @@ class Pace:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Wait until one more part may be in flight."""
+        """Wait until one more file or part may be in flight."""
         with self._changed:
             self._changed.wait_for(lambda: self._in_flight < self._limit)
             self._in_flight += 1
@@ -83,7 +86,7 @@ class Pace:
 
     @property
     def limit(self) -> int:
-        """How many parts may be in flight now."""
+        """How many may be in flight now."""
         return self._limit
 
     def _wait(self, until: float) -> None:

@@ -219,7 +219,8 @@ class R2Store:
             self._bucket.data.put(self._path(key), body, headers)
             return True
 
-        return self._bucket.ask_unless(CONFLICT + ABSENT, f"take {key}", whole) or False
+        with self._bucket.pace.slot():
+            return self._bucket.ask_unless(CONFLICT + ABSENT, f"take {key}", whole) or False
 
 
 def _described(headers: Mapping[str, str], key: ObjectKey) -> tuple[int, str]:

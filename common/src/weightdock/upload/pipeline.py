@@ -23,11 +23,12 @@ from weightdock.safety import Verdict
 from weightdock.store import BytesObserver, ObjectStore, manifest
 from weightdock.store.holdings import Holdings
 from weightdock.store.manifest import Entry
+from weightdock.store.pace import SLOTS
 from weightdock.upload.acquire import Acquire, Loader, entry_of, judge
 from weightdock.upload.plan import Action, PlannedUpload, plan, row, warning
 from weightdock.verify import VerifiedFile
 
-_UPLOADS = 4  # at a time; parts of large files share one limit beside it (store/pace.py)
+_UPLOADS = SLOTS  # at a time: who waits for no loader; with the parts of large files they share one limit
 
 
 @dataclass(frozen=True)
