@@ -46,7 +46,7 @@ _, prefix, *paths = sys.argv[1:]
 store = R2Store(settings.load())
 def put(path):
     file = verify(ModelId(Framework("toy"), path.stem), path, [])
-    assert store.put_file(file, ObjectKey(f"{prefix}/{path.name}"), lambda _: None)
+    store.put_file(file, ObjectKey(f"{prefix}/{path.name}"), lambda _: None)
 with ThreadPoolExecutor(SLOTS) as pool:
     list(pool.map(put, map(Path, paths)))
 """
