@@ -157,7 +157,7 @@ def signature(
         [method, path, query, *(f"{name}:{every[name]}" for name in sorted(every)), "", names, sha256]
     )
     to_sign = "\n".join(["AWS4-HMAC-SHA256", moment, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-    key = _signing_key(credentials.secret_access_key, scope)
+    key = _signing_key(credentials, scope)
     signed = hmac.digest(key, to_sign.encode(), "sha256").hex()
     every["authorization"] = (
         f"AWS4-HMAC-SHA256 Credential={credentials.access_key_id}/{scope}, SignedHeaders={names}, Signature={signed}"
@@ -166,9 +166,9 @@ def signature(
 
 
 @lru_cache(maxsize=1)
-def _signing_key(secret_access_key: str, scope: str) -> bytes:
+def _signing_key(credentials: Credentials, scope: str) -> bytes:
     """The same for all requests of a day."""
-    key = f"AWS4{secret_access_key}".encode()
+    key = f"AWS4{credentials.secret_access_key}".encode()
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
     return key
