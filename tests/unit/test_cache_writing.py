@@ -71,6 +71,15 @@ def test_every_half_is_an_empty_file_of_its_own_and_goes_when_it_gets_no_name(ca
     assert list((cache.root / ".partial").iterdir()) == []
 
 
+def test_a_half_is_never_begun_in_a_file_that_is_there(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "urandom", bytes)
+    with cache.half(MODEL, WHOLE) as path:
+        path.write_bytes(b"another's")
+        with pytest.raises(ConfigurationError, match="cannot be written"), cache.half(MODEL, WHOLE):
+            pytest.fail("two write to one file")
+        assert path.read_bytes() == b"another's"
+
+
 def test_a_half_that_got_its_name_leaves_nothing_behind(cache: Cache) -> None:
     with cache.half(MODEL, WHOLE) as path:
         cache.publish(verified(path), "bin")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.lock_samples import locked_toy
+from support.memory_store import MemoryStore
 from support.samples import (
     PREFIX,
     TOY,
@@ -24,12 +26,15 @@ from support.samples import (
     tree,
 )
 from support.upload_bench import MANIFEST, NAMES, SPECS, Bench, failed_row, files_of, objects_of, uploaded_row
+from support.workers import SECONDS
+from weightdock.artifact import ObjectKey
 from weightdock.catalogue import ModelSpec
 from weightdock.errors import ConfigurationError, ExitCode, IntegrityError, OriginError, StoreError
 from weightdock.events import Event, Stage, State
 from weightdock.report import ModelResult, Outcome, RunReport
-from weightdock.store import manifest
+from weightdock.store import BytesObserver, manifest
 from weightdock.upload.pipeline import Upload
+from weightdock.verify import VerifiedFile
 
 LIST = f"objects {PREFIX}/toy/"
 
@@ -41,6 +46,19 @@ FULL = StoreError("the store did not take it", cause="it is full", next="make ro
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path / "cache")
+
+
+def test_files_are_sent_beside_each_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    under_way, through = Barrier(len(SPECS)), MemoryStore.put_file
+
+    def put_file(
+        store: MemoryStore, file: VerifiedFile, key: ObjectKey, sent: BytesObserver, replacing: str | None = None
+    ) -> bool:
+        under_way.wait(timeout=SECONDS)
+        return through(store, file, key, sent, replacing)
+
+    monkeypatch.setattr(MemoryStore, "put_file", put_file)
+    assert bench.run().exit_code is ExitCode.DONE
 
 
 def _there(name: str) -> Row:

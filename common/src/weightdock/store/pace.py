@@ -26,7 +26,7 @@ BUDGET = 60
 """Retries that a process has; a tenth of one comes back with each success."""
 
 SLOTS = 16
-"""As s5cmd and boto3 together; from far away it is their number that counts. An overload halves it."""
+"""From far away it is their number that counts; beyond, small files would lose over loopback what they gain there."""
 
 _TENTHS = 10  # the budget is counted in tenths of a retry, which add up exactly
 

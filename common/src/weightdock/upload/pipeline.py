@@ -28,8 +28,6 @@ from weightdock.upload.acquire import Acquire, Loader, entry_of, judge
 from weightdock.upload.plan import Action, PlannedUpload, plan, row, warning
 from weightdock.verify import VerifiedFile
 
-_UPLOADS = SLOTS  # at a time: who waits for no loader; with the parts of large files they share one limit
-
 
 @dataclass(frozen=True)
 class Upload:
@@ -56,7 +54,7 @@ class Upload:
     def run(self, planned: Sequence[PlannedUpload]) -> RunReport:
         """Do what the plan says. Errors of single models are in the report; raises StoreError for the manifest."""
         entries: dict[str, Entry] = {}
-        with ThreadPoolExecutor(_UPLOADS) as uploads:
+        with ThreadPoolExecutor(SLOTS) as uploads:  # with the parts of large files under one limit
             futures = [self._begin(one, uploads, entries) for one in planned]
         results = tuple(future.result() for future in futures)
         if entries:
