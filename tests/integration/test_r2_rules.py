@@ -217,7 +217,7 @@ def test_rule_9_a_run_costs_what_its_plan_said(errand: Errand) -> None:
 def _locked(errand: Errand, name: str) -> ModelSpec:
     body = errand.loader.files[name]
     locked = Locked(spec(name).model, name, f"{ORIGIN}/{name}", "r1", len(body), digest(body), "MIT", {"toy": "1.0"})
-    return replace(spec(name), locked=locked)
+    return spec(name)._replace(locked=locked)
 
 
 def test_rule_10_a_node_needs_no_more_than_a_temporary_token_that_reads(errand: Errand) -> None:

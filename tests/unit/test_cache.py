@@ -6,7 +6,6 @@ import errno
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,14 +22,14 @@ def cache(tmp_path: Path) -> Cache:
 
 def test_what_was_published_is_found_under_its_name(cache: Cache) -> None:
     published = published_toy(cache)
-    assert published == replace(verified(cache.root / "x"), path=cache.root / "toy" / "alpha.bin")
+    assert published == verified(cache.root / "x")._replace(path=cache.root / "toy" / "alpha.bin")
     assert cache.find(MODEL, "bin") == published
     assert published.path.read_bytes() == content("alpha")
 
 
 def test_a_file_that_a_node_fetched_is_found_without_provenance(cache: Cache) -> None:
     with cache.partial(MODEL) as folder:
-        published = cache.publish(replace(verified(folder / "download"), provenance=None), "bin")
+        published = cache.publish(verified(folder / "download")._replace(provenance=None), "bin")
     assert (published.provenance, cache.find(MODEL, "bin")) == (None, published)
 
 
@@ -139,6 +138,6 @@ def test_what_a_read_only_cache_has_is_good_though_its_new_receipt_cannot_be_wri
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(os, "replace", refused)  # root, as here, is refused nothing but by such a mount
-    assert cache.adopt(MODEL, "bin", digest(content("alpha"))) == replace(published, provenance=None)
+    assert cache.adopt(MODEL, "bin", digest(content("alpha"))) == published._replace(provenance=None)
     assert cache.find(MODEL, "bin") is None
     assert tree(cache.root) == FILES

@@ -189,23 +189,23 @@ def test_an_object_that_vanishes_after_it_was_listed_is_not_verified() -> None:
 
 @BOTH
 def test_a_model_as_it_is_locked_is_verified(filled: Bench, deep: bool) -> None:
-    assert filled.check(replace(ALPHA, locked=LOCKED), deep=deep).exit_code is ExitCode.DONE
+    assert filled.check(ALPHA._replace(locked=LOCKED), deep=deep).exit_code is ExitCode.DONE
 
 
 @BOTH
 def test_a_model_made_of_the_locked_file_is_verified(bench: Bench, deep: bool) -> None:
     source = Digest("a" * 64)
-    made = replace(entry(), provenance=replace(provenance(), digest=f"sha256:{source}"))
+    made = replace(entry(), provenance=provenance()._replace(digest=f"sha256:{source}"))
     bench.store.keep(KEY, WEIGHTS, digest(WEIGHTS))
     manifest.publish(bench.store, PREFIX, TOY, {"alpha": made})
-    locked = replace(LOCKED, sha256=source, size_bytes=7)
-    assert bench.check(replace(ALPHA, locked=locked), deep=deep).exit_code is ExitCode.DONE
+    locked = LOCKED._replace(sha256=source, size_bytes=7)
+    assert bench.check(ALPHA._replace(locked=locked), deep=deep).exit_code is ExitCode.DONE
 
 
 @BOTH
 def test_an_entry_that_is_not_what_is_locked_differs_and_both_are_named(filled: Bench, deep: bool) -> None:
-    locked = replace(LOCKED, sha256=Digest("b" * 64))
-    report = filled.check(replace(ALPHA, locked=locked), deep=deep)
+    locked = LOCKED._replace(sha256=Digest("b" * 64))
+    report = filled.check(ALPHA._replace(locked=locked), deep=deep)
     assert rows(report) == [
         _differs(f"the manifest says sha256 {digest(WEIGHTS)}, and models.lock says {locked.sha256}")
     ]

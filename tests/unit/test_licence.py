@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,14 +75,14 @@ def locked(licence: str) -> Locked:
 def test_a_plan_denies_what_manifest_or_lock_know_to_be_denied(
     known: Entry | None, licence: str | None, policy: LicencePolicy, action: Action
 ) -> None:
-    model = replace(ALPHA, locked=locked(licence) if licence else None)
+    model = ALPHA._replace(locked=locked(licence) if licence else None)
     [planned] = plan([model], PREFIX, {"alpha": known} if known else {}, {}, licences=policy)
     assert planned.action is action
     assert planned.warned is (policy is WARN_OF_MIT)
 
 
 def test_a_denied_model_is_an_error_of_the_dry_run_that_names_its_licence() -> None:
-    [planned] = plan([replace(ALPHA, locked=locked("MIT"))], PREFIX, {}, {}, licences=DENY_MIT)
+    [planned] = plan([ALPHA._replace(locked=locked("MIT"))], PREFIX, {}, {}, licences=DENY_MIT)
     denied = row(planned)
     assert (denied.outcome, denied.licence) == (Outcome.DENIED, "MIT")
     assert denied.error

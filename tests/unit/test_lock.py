@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -45,7 +44,7 @@ LOCKS = st.lists(
 
 
 def test_a_lock_looks_like_this() -> None:
-    beta = replace(locked_toy("beta"), asset="chatty", versions={"toy": "1.0", "abacus": "2"})
+    beta = locked_toy("beta")._replace(asset="chatty", versions={"toy": "1.0", "abacus": "2"})
     text = f"""\
 {{
  "schema": 1,
@@ -76,7 +75,7 @@ def test_a_lock_looks_like_this() -> None:
  }}
 }}
 """
-    assert lock.render([beta, replace(locked_toy("a.v2"), licence='MIT "or so"')]) == text
+    assert lock.render([beta, locked_toy("a.v2")._replace(licence='MIT "or so"')]) == text
 
 
 @given(LOCKS)
@@ -91,13 +90,13 @@ def test_what_was_locked_reads_back_as_itself_whatever_the_texts(locked: list[Lo
     "text", ["", " ", "a.b", "a b", "é", '"', "\\", "\n", "\t", "\x00", "\x7f", "\u2028", "[x]", "#"]
 )
 def test_odd_texts_are_texts(tmp_path: Path, text: str) -> None:
-    odd = replace(locked_toy(), asset=text, url=text, revision=text, licence=text, versions={"toy": text})
+    odd = locked_toy()._replace(asset=text, url=text, revision=text, licence=text, versions={"toy": text})
     assert lock.read(TOY, home_of(tmp_path, locked=[odd])) == {"alpha": odd}
 
 
 @pytest.mark.parametrize("library", ["", "ruamel.yaml", "a b", "é", '"', "\n", "\x7f", "#"])
 def test_odd_names_of_libraries_are_names(tmp_path: Path, library: str) -> None:
-    odd = replace(locked_toy(), versions={library: "1.0", "toy": "2.0"})
+    odd = locked_toy()._replace(versions={library: "1.0", "toy": "2.0"})
     assert lock.read(TOY, home_of(tmp_path, locked=[odd])) == {"alpha": odd}
 
 
@@ -106,7 +105,7 @@ def test_a_lock_has_one_text_whatever_the_order_in_which_the_origin_was_asked(
     orders: tuple[list[Locked], list[Locked]],
 ) -> None:
     locked, shuffled = orders
-    again = [replace(one, versions=dict(sorted(one.versions.items(), reverse=True))) for one in shuffled]
+    again = [one._replace(versions=dict(sorted(one.versions.items(), reverse=True))) for one in shuffled]
     assert lock.render(locked) == lock.render(again)
 
 

@@ -39,7 +39,7 @@ class Saved(FakeLoader):
 
     def acquire(self, spec: ModelSpec, into: Path, arrived: BytesObserver) -> AcquiredFile:
         acquired = super().acquire(spec, into, arrived)
-        said = replace(acquired.provenance, digest=f"sha256:{digest(self._source)}")
+        said = acquired.provenance._replace(digest=f"sha256:{digest(self._source)}")
         made = digest(acquired.path.read_bytes())
         return replace(acquired, provenance=said, published=None, published_bytes=None, streamed=made)
 
@@ -75,7 +75,7 @@ OTHERS = GIVEN.swapcase()
 
 
 def test_what_the_origin_gives_as_locked_is_uploaded(toy: OriginProcess, tmp_path: Path) -> None:
-    store, wanted = MemoryStore(), replace(spec(), locked=locked_toy(weights=GIVEN))
+    store, wanted = MemoryStore(), spec()._replace(locked=locked_toy(weights=GIVEN))
     report = _upload(toy, store, tmp_path / "cache", wanted)
     assert (report.exit_code, report.results[0].outcome) == (ExitCode.DONE, Outcome.UPLOADED)
     assert store.contents()[wanted.key(PREFIX)] == GIVEN
@@ -93,7 +93,7 @@ def test_what_differs_from_its_lock_is_an_integrity_error_that_names_both(
     toy: OriginProcess, tmp_path: Path, locked: Locked, cause: str
 ) -> None:
     store = MemoryStore()
-    report = _upload(toy, store, tmp_path / "cache", replace(spec(), locked=locked))
+    report = _upload(toy, store, tmp_path / "cache", spec()._replace(locked=locked))
     assert _refusal(report) == cause
     assert store.contents() == {}
     assert not [path for path in tree(tmp_path / "cache") if path.startswith(("toy/", ".receipts/"))]
@@ -103,7 +103,7 @@ def test_what_was_cached_before_it_was_locked_otherwise_is_not_uploaded(toy: Ori
     cache, elsewhere = tmp_path / "cache", MemoryStore()
     _upload(toy, elsewhere, cache, spec())
     store = MemoryStore()
-    report = _upload(toy, store, cache, replace(spec(), locked=locked_toy(weights=OTHERS)))
+    report = _upload(toy, store, cache, spec()._replace(locked=locked_toy(weights=OTHERS)))
     assert str(digest(OTHERS)) in _refusal(report)
     assert store.contents() == {}
 
@@ -112,7 +112,7 @@ def test_what_was_cached_as_it_is_locked_is_not_acquired_again(tmp_path: Path) -
     cache, loader = tmp_path / "cache", FakeLoader({"alpha": content("alpha")})
     _upload(loader, MemoryStore(), cache, spec())
     loader.requests.clear()
-    report = _upload(loader, MemoryStore(), cache, replace(spec(), locked=locked_toy()))
+    report = _upload(loader, MemoryStore(), cache, spec()._replace(locked=locked_toy()))
     assert (report.results[0].outcome, report.results[0].source) == (Outcome.UPLOADED, "local cache")
     assert loader.requests == []
 
@@ -121,7 +121,7 @@ def test_a_manifest_that_differs_from_the_lock_is_an_integrity_error_and_nothing
     store, loader = MemoryStore(), FakeLoader({"alpha": content("alpha")})
     _upload(loader, store, tmp_path / "cache", spec())
     loader.requests.clear()
-    report = _upload(loader, store, tmp_path / "cache", replace(spec(), locked=locked_toy(weights=b"other")))
+    report = _upload(loader, store, tmp_path / "cache", spec()._replace(locked=locked_toy(weights=b"other")))
     [result] = report.results
     assert (result.outcome, report.exit_code) == (Outcome.DIFFERS, ExitCode.INTEGRITY)
     assert str(result.error) == (
@@ -138,7 +138,7 @@ SOURCE = b"the hub's safetensors"
 
 
 def test_what_is_made_of_the_origins_file_is_compared_by_what_it_was_made_of(tmp_path: Path) -> None:
-    store, wanted = MemoryStore(), replace(spec(), locked=locked_toy(weights=SOURCE))
+    store, wanted = MemoryStore(), spec()._replace(locked=locked_toy(weights=SOURCE))
     for outcome in (Outcome.UPLOADED, Outcome.PRESENT):
         report = _upload(Saved("alpha", SOURCE), store, tmp_path / "cache", wanted)
         assert (report.results[0].outcome, report.exit_code) == (outcome, ExitCode.DONE)
@@ -147,7 +147,7 @@ def test_what_is_made_of_the_origins_file_is_compared_by_what_it_was_made_of(tmp
 
 
 def test_what_is_made_of_the_origins_file_and_cached_is_not_made_again(tmp_path: Path) -> None:
-    cache, wanted = tmp_path / "cache", replace(spec(), locked=locked_toy(weights=SOURCE))
+    cache, wanted = tmp_path / "cache", spec()._replace(locked=locked_toy(weights=SOURCE))
     _upload(Saved("alpha", SOURCE), MemoryStore(), cache, wanted)
     loader = Saved("alpha", SOURCE)
     assert _upload(loader, MemoryStore(), cache, wanted).results[0].source == "local cache"
@@ -158,7 +158,7 @@ def test_what_is_made_of_another_file_than_the_locked_one_is_an_integrity_error(
     # An origin that forgets to compare must not get what it gave into the store.
     store, other = MemoryStore(), b"another safetensors"
     report = _upload(
-        Saved("alpha", other), store, tmp_path / "cache", replace(spec(), locked=locked_toy(weights=SOURCE))
+        Saved("alpha", other), store, tmp_path / "cache", spec()._replace(locked=locked_toy(weights=SOURCE))
     )
     cause = _refusal(report)
     assert str(digest(other)) in cause
@@ -168,18 +168,18 @@ def test_what_is_made_of_another_file_than_the_locked_one_is_an_integrity_error(
 
 def test_a_file_that_its_origin_hashed_itself_is_compared_with_its_lock(toy: OriginProcess, tmp_path: Path) -> None:
     given, store, wanted = _given("knows"), MemoryStore(), spec(asset="knows")
-    report = _upload(toy, store, tmp_path / "cache", replace(wanted, locked=locked_toy(weights=OTHERS)))
+    report = _upload(toy, store, tmp_path / "cache", wanted._replace(locked=locked_toy(weights=OTHERS)))
     cause = _refusal(report)
     assert str(digest(given)) in cause
     assert str(digest(OTHERS)) in cause
     assert store.contents() == {}
-    report = _upload(toy, store, tmp_path / "cache", replace(wanted, locked=locked_toy(weights=given)))
+    report = _upload(toy, store, tmp_path / "cache", wanted._replace(locked=locked_toy(weights=given)))
     assert report.exit_code is ExitCode.DONE
     assert set(store.contents()) == {wanted.key(PREFIX), manifest_key(PREFIX, TOY)}
 
 
 def test_a_lock_travels_to_the_origin_and_back(toy: OriginProcess, tmp_path: Path) -> None:
-    locked = toy.lock(replace(spec(), locked=locked_toy()), tmp_path)
+    locked = toy.lock(spec()._replace(locked=locked_toy()), tmp_path)
     assert locked == Locked(
         ModelId(TOY, "alpha"),
         "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,14 +25,14 @@ def _names(home: Path) -> list[str]:
 def test_a_model_knows_what_the_lock_says_of_it(tmp_path: Path) -> None:
     locked = locked_toy("alpha")
     [known] = catalogue.load(TOY, home_of(tmp_path, locked=[locked, locked_toy("not-registered")]))
-    assert known == replace(spec("alpha"), locked=locked)
+    assert known == spec("alpha")._replace(locked=locked)
 
 
 def test_a_pattern_stands_for_what_the_lock_has(tmp_path: Path) -> None:
     names = ["convnext_tiny", "alpha", "convnext_base.fb", "vit_base", "convnext"]
     specs = catalogue.load(TOY, home_of(tmp_path, MODELS + PATTERN, [locked_toy(name) for name in names]))
     assert specs == (
-        replace(spec("alpha"), locked=locked_toy("alpha")),
+        spec("alpha")._replace(locked=locked_toy("alpha")),
         *(
             ModelSpec(ModelId(TOY, name), "bin", "", "classify", "all of them", locked_toy(name))
             for name in ("convnext_base.fb", "convnext_tiny")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,7 +35,7 @@ class Describing:
         self.folders.append(into)
         if error := self.refusals.get(spec.model.name):
             raise error
-        return replace(locked_toy(spec.model.name), asset=spec.asset)
+        return locked_toy(spec.model.name)._replace(asset=spec.asset)
 
     def names(self, pattern: str) -> tuple[str, ...]:
         self.asked.append(f"names {pattern}")
@@ -52,7 +51,7 @@ def test_every_registered_model_is_locked_as_its_origin_describes_it(tmp_path: P
     beta = '\n[models.beta]\ntask = "detect"\ndescription = "another"\nasset = "b.bin"\n'
     origin, cache = Describing(), tmp_path / "cache"
     locked, said = _lock(home_of(tmp_path, MODELS + beta), origin, cache)
-    assert locked == [locked_toy("alpha"), replace(locked_toy("beta"), asset="b.bin")]
+    assert locked == [locked_toy("alpha"), locked_toy("beta")._replace(asset="b.bin")]
     assert origin.asked == ["lock alpha", "lock beta b.bin"]
     assert said == [
         f"toy/alpha  {digest(content('alpha')).short}  20 bytes",

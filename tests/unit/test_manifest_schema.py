@@ -147,7 +147,7 @@ def test_an_entry_from_before_the_safety_gate_is_read_and_fits(older: Any) -> No
 
 def test_the_entry_and_the_schema_name_the_same_fields() -> None:
     defined = SCHEMA["$defs"]
-    assert set(defined["origin"]["properties"]) == set(defined["origin"]["required"]) == set(asdict(entry().provenance))
+    assert set(defined["origin"]["properties"]) == set(defined["origin"]["required"]) == set(Provenance._fields)
     assert set(defined["verdict"]["properties"]) == set(defined["verdict"]["required"]) == set(asdict(VERDICT))
     assert set(defined["model"]["properties"]) == set(DOCUMENT["models"]["alpha"])
     assert set(defined["model"]["properties"]) - set(defined["model"]["required"]) == {"safety"}

@@ -23,7 +23,7 @@ OTHER = Digest("b" * 64)
 LOCK = Locked(
     ALPHA.model, "alpha.bin", "https://origin.example/alpha", "r1", 7, Digest("a" * 64), "MIT", {"toy": "1.0"}
 )
-LOCKED = replace(ALPHA, locked=LOCK)
+LOCKED = ALPHA._replace(locked=LOCK)
 
 
 def _stored(size: int = SIZE) -> StoredObject:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -22,7 +21,7 @@ def sized(name: str, size: int | None) -> ModelSpec:
     if size is None:
         return plain
     lock = Locked(plain.model, name, f"https://origin.example/{name}", "r1", size, Digest("a" * 64), "MIT", {})
-    return replace(plain, locked=lock)
+    return plain._replace(locked=lock)
 
 
 def names(specs: Sequence[ModelSpec]) -> list[str]:

@@ -26,8 +26,7 @@ from weightdock.upkeep.status import age, survey, table, to_json
 
 NAMES = ("alpha", "beta", "gamma", "delta")
 ALPHA, BETA, GAMMA, DELTA = map(spec, NAMES)
-LOCKED = replace(
-    ALPHA,
+LOCKED = ALPHA._replace(
     locked=Locked(ALPHA.model, "", "https://origin.example/alpha", "r1", 20, digest(content("alpha")), "MIT", {}),
 )
 

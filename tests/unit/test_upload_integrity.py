@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -143,7 +142,7 @@ def test_an_object_that_somebody_creates_after_the_plan_is_never_overwritten(
 
 def test_a_file_that_a_node_fetched_tells_no_origin_and_is_acquired_again(bench: Bench) -> None:
     with bench.cache.partial(spec("alpha").model) as folder:
-        bench.cache.publish(replace(verified(folder / "x"), provenance=None), "bin")
+        bench.cache.publish(verified(folder / "x")._replace(provenance=None), "bin")
     assert rows(bench.run(SPECS[:1])) == [uploaded_row("alpha")]
     assert bench.published() == {"alpha": entry("alpha")}
 
@@ -151,7 +150,7 @@ def test_a_file_that_a_node_fetched_tells_no_origin_and_is_acquired_again(bench:
 def test_a_cached_file_of_another_origin_does_not_get_into_the_store(bench: Bench) -> None:
     # A demo's random weights, say, in a cache that both use.
     with bench.cache.partial(spec("alpha").model) as folder:
-        other = replace(provenance("alpha"), url=f"{ORIGIN}.evil/alpha")
-        bench.cache.publish(replace(verified(folder / "x", weights=b"random"), provenance=other), "bin")
+        other = provenance("alpha")._replace(url=f"{ORIGIN}.evil/alpha")
+        bench.cache.publish(verified(folder / "x", weights=b"random")._replace(provenance=other), "bin")
     assert rows(bench.run(SPECS[:1])) == [uploaded_row("alpha")]
     assert bench.stored() == objects_of("alpha")

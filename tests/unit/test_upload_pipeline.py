@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 
@@ -136,7 +135,7 @@ def test_a_forced_model_that_the_lock_confirms_comes_from_the_cache(bench: Bench
     bench.run()
     bench.store.keep(key_of("alpha"), b"damaged")
     bench.loader.requests.clear()
-    row = _force(bench, replace(spec("alpha"), locked=locked_toy()))
+    row = _force(bench, spec("alpha")._replace(locked=locked_toy()))
     assert (row.outcome, row.source) == (Outcome.REPLACED, "local cache")
     assert bench.loader.requests == []
     assert bench.stored()[key_of("alpha")] == content("alpha")

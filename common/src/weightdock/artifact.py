@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NewType
+from typing import Any, NamedTuple, NewType, Self
 from urllib.parse import urlsplit
 
 from weightdock.errors import ConfigurationError, IntegrityError
@@ -26,20 +25,21 @@ _EXTENSION = re.compile(r"[a-z0-9]{1,16}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, order=True)
-class ModelId:
+class ModelId(NamedTuple("ModelId", [("framework", Framework), ("name", str)])):
     """``framework/name``, the name by which users ask for a model."""
 
-    framework: Framework
-    name: str
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        if not _FRAMEWORK.fullmatch(self.framework) or not _NAME.fullmatch(self.name):
+    def __new__(cls, framework: Framework, name: str) -> Self:
+        """Raises ConfigurationError."""
+        if not _FRAMEWORK.fullmatch(framework) or not _NAME.fullmatch(name):
+            asked = f"{framework}/{name}".removesuffix("/")
             raise ConfigurationError(
-                f"{str(self).removesuffix('/')} is not a model name",
+                f"{asked} is not a model name",
                 cause="a name is letters, digits, '.', '_' and '-', after a framework and one '/'",
                 next="name it as in timm/convnext_tiny; weightdock/catalogue has the names that exist",
             )
+        return super().__new__(cls, framework, name)
 
     @classmethod
     def parse(cls, text: str) -> ModelId:
@@ -51,19 +51,20 @@ class ModelId:
         return f"{self.framework}/{self.name}"
 
 
-@dataclass(frozen=True)
-class Digest:
+class Digest(NamedTuple("Digest", [("hex", str)])):
     """A sha256 in lower-case hexadecimal."""
 
-    hex: str
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        if not _SHA256.fullmatch(self.hex):
+    def __new__(cls, hex: str) -> Self:
+        """Raises IntegrityError."""
+        if not _SHA256.fullmatch(hex):
             raise IntegrityError(
-                f"{self.hex[:80]!r} is not a sha256",
+                f"{hex[:80]!r} is not a sha256",
                 cause="a sha256 has 64 hexadecimal digits",
                 next="look at who wrote it: an origin, a lock file or a manifest",
             )
+        return super().__new__(cls, hex)
 
     @classmethod
     def parse(cls, text: str) -> Digest:
@@ -79,8 +80,7 @@ class Digest:
         return self.hex
 
 
-@dataclass(frozen=True)
-class Provenance:
+class Provenance(NamedTuple):
     """Where a file came from, as its origin said it.
 
     ``digest`` is what the origin publishes for what it serves (``sha256:…``; for timm that is the safetensors file
@@ -93,13 +93,16 @@ class Provenance:
     licence: str
     versions: Mapping[str, str]
 
-    def __post_init__(self) -> None:
-        """Manifests and receipts are read into this: raises TypeError or ValueError for what cannot be one."""
-        texts = (self.url, self.revision, self.digest, self.licence, *dict(self.versions).values())
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Provenance:
+        """What a manifest, a receipt or a child says. Raises TypeError or ValueError for what cannot be one."""
+        read = cls(**fields)
+        texts = (*read[:-1], *dict(read.versions).values())
         if not all(isinstance(text, str) for text in texts):
             raise TypeError("a provenance is made of texts")
-        if "[" in self.url or "]" in self.url or not self.url.isascii():  # all that urlsplit may refuse; it costs 10 µs
-            urlsplit(self.url)
+        if "[" in read.url or "]" in read.url or not read.url.isascii():  # all that urlsplit may refuse; it costs 10 µs
+            urlsplit(read.url)
+        return read
 
     @property
     def host(self) -> str:

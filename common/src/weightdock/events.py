@@ -10,10 +10,9 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from threading import Lock
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from weightdock.artifact import ModelId
 
@@ -43,8 +42,7 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """One thing that happened to one model. Sizes in bytes; ``total_bytes`` is None while nobody knows it."""
 
     model: ModelId

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 UNKNOWN = "unknown"
 """What a glob sees where an origin names no licence."""
@@ -18,8 +18,7 @@ class Ruling(StrEnum):
     DENIED = "denied"
 
 
-@dataclass(frozen=True)
-class LicencePolicy:
+class LicencePolicy(NamedTuple):
     """Globs over licences as their origins write them (``AGPL-3.0``, ``apache-2.0``), in upper or lower case.
 
     ``deny`` wins over ``warn``, and ``warn`` over ``allow``. With an ``allow`` list, a licence that is on no list is

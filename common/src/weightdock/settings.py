@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from weightdock.errors import ConfigurationError
@@ -27,22 +27,23 @@ _MEMORY = re.compile(r"([1-9][0-9]{0,11})([kmg]?)b?", re.IGNORECASE)  # as compo
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
-@dataclass(frozen=True)
-class Credentials:
+class Credentials(NamedTuple):
     """What opens the bucket. No secret shows in a repr, so none shows in a traceback.
 
     ``ca_bundle`` is the file of those who vouch for its endpoint (None: the system's).
     """
 
     endpoint_url: str
-    access_key_id: str = field(repr=False)
-    secret_access_key: str = field(repr=False)
-    session_token: str | None = field(repr=False)
+    access_key_id: str
+    secret_access_key: str
+    session_token: str | None
     ca_bundle: str | None = None
 
+    def __repr__(self) -> str:
+        return f"Credentials(endpoint_url={self.endpoint_url!r}, ca_bundle={self.ca_bundle!r})"
 
-@dataclass(frozen=True)
-class Settings:
+
+class Settings(NamedTuple):
     """One run's settings. ``missing`` names the credentials that were not given; ``memory_bytes`` is a container's.
 
     ``origin_allowed`` is whether a node may go to the origin for what R2 does not have, ``offline`` that it may go
@@ -62,7 +63,7 @@ class Settings:
     cache_bytes: int | None
     pinned: tuple[str, ...]
     missing: tuple[str, ...]
-    _credentials: Credentials | None
+    given_credentials: Credentials | None
 
     @property
     def origins(self) -> dict[str, str]:
@@ -72,13 +73,13 @@ class Settings:
     @property
     def credentials(self) -> Credentials:
         """The credentials. Raises ConfigurationError, naming each variable that is missing."""
-        if self._credentials is None:
+        if self.given_credentials is None:
             raise ConfigurationError(
                 "R2 credentials not configured",
                 cause=f"not set, neither in the environment nor in .env: {', '.join(self.missing)}",
                 next="set them, or write .env (see .env.example); `make demo` is the way to try without an account",
             )
-        return self._credentials
+        return self.given_credentials
 
 
 def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) -> Settings:
@@ -111,7 +112,7 @@ def read(given: Variables) -> Settings:
         cache_bytes=_bytes(given, "WEIGHTDOCK_CACHE_BYTES"),
         pinned=tuple(given.plain("WEIGHTDOCK_PINNED").replace(",", " ").split()),
         missing=missing,
-        _credentials=None
+        given_credentials=None
         if missing
         else Credentials(
             endpoint_url=endpoint,

@@ -6,18 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from weightdock.artifact import Digest, ModelId, Provenance
 from weightdock.errors import IntegrityError
-from weightdock.safety import Verdict
+
+if TYPE_CHECKING:
+    from weightdock.safety import Verdict
 
 _CHUNK_BYTES = 4 * 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Expectation:
+class Expectation(NamedTuple):
     """What somebody who knows says of a file. None where they say nothing."""
 
     said_by: str
@@ -25,8 +26,7 @@ class Expectation:
     sha256: Digest | None = None
 
 
-@dataclass(frozen=True)
-class VerifiedFile:
+class VerifiedFile(NamedTuple):
     """A file on this machine that is what it should be.
 
     ``provenance`` and ``verdict``, the safety gate's, are None where a node fetched it: the uploader had them.

@@ -23,7 +23,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import asdict, replace
 from pathlib import Path
 
 from weightdock.artifact import Digest, ModelId, Provenance, file_name
@@ -55,7 +54,7 @@ class Cache:
             if (receipt["size"], receipt["mtime_ns"], receipt["inode"]) != _identity(status):
                 return None
             origin = receipt["provenance"]
-            provenance = None if origin is None else Provenance(**origin)
+            provenance = None if origin is None else Provenance.read(origin)
             return VerifiedFile(model, path, status.st_size, Digest(receipt["sha256"]), provenance)
         except (OSError, ValueError, KeyError, TypeError, RecursionError, WeightdockError):
             return None  # no file, no receipt, or a receipt that says nothing: all mean "not verified"
@@ -164,7 +163,7 @@ class Cache:
             # Before the rename, which keeps all three: afterwards another process's file may stand there.
             identity = _identity(verified.path.stat())
             os.replace(verified.path, path)
-            published = replace(verified, path=path)
+            published = verified._replace(path=path)
             self._certify(published, identity)
         return published
 
@@ -190,7 +189,7 @@ class Cache:
             "mtime_ns": mtime_ns,
             "inode": inode,
             "sha256": file.sha256.hex,
-            "provenance": asdict(file.provenance) if file.provenance else None,
+            "provenance": file.provenance._asdict() if file.provenance else None,
         }
         final = self.receipt(file.path)
         _make_folder(final.parent)

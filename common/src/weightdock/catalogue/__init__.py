@@ -11,10 +11,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from weightdock.artifact import Framework, ModelId, ObjectKey, file_name, object_key
 from weightdock.catalogue import models_file
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 HOME = Path(__file__).parent
 
 
-@dataclass(frozen=True)
-class ModelSpec:
+class ModelSpec(NamedTuple):
     """A model to mirror. ``asset`` is the framework's own name for it; empty where that is the obvious one.
 
     ``locked`` is what ``models.lock`` says of it; None where it says nothing.

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from weightdock.artifact import Digest, Framework, ModelId
 from weightdock.errors import ConfigurationError, WeightdockError
@@ -28,8 +28,7 @@ from weightdock.errors import ConfigurationError, WeightdockError
 SCHEMA = 1
 
 
-@dataclass(frozen=True)
-class Locked:
+class Locked(NamedTuple):
     """One model as its origin gave it. ``asset`` is the framework's name for it."""
 
     model: ModelId

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from weightdock.artifact import Framework, ModelId, file_name
 from weightdock.errors import ConfigurationError
@@ -16,8 +16,7 @@ _REQUIRED = ("task", "description")
 _GLOB = re.compile(r"[*?\[]")
 
 
-@dataclass(frozen=True)
-class Registered:
+class Registered(NamedTuple):
     """One entry. ``name`` may be a pattern such as ``convnext_*``, for which the lock has the names."""
 
     name: str
@@ -31,8 +30,7 @@ class Registered:
         return bool(_GLOB.search(self.name))
 
 
-@dataclass(frozen=True)
-class ModelsFile:
+class ModelsFile(NamedTuple):
     """One framework's catalogue."""
 
     framework: Framework

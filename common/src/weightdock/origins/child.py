@@ -16,18 +16,25 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 from stat import S_ISREG
 from types import TracebackType
 from typing import IO, Any, Self
 
-from weightdock.artifact import Framework, ModelId
+from weightdock.artifact import Framework
 from weightdock.catalogue import ModelSpec
 from weightdock.catalogue.lock import Locked
 from weightdock.errors import ConfigurationError, WeightdockError, of_kind
 from weightdock.origins import AcquiredFile, Origin
-from weightdock.origins.wire import acquired_fields, acquired_from, error_fields, locked_from, spec_from
+from weightdock.origins.wire import (
+    acquired_fields,
+    acquired_from,
+    error_fields,
+    locked_fields,
+    locked_from,
+    spec_fields,
+    spec_from,
+)
 from weightdock.settings import Settings, inherited_environment, load
 
 _POLL_SECONDS = 0.5
@@ -61,16 +68,16 @@ class OriginProcess:
     def acquire(self, spec: ModelSpec, into: Path, arrived: BytesObserver) -> AcquiredFile:
         """See :meth:`weightdock.origins.Origin.acquire`. ``arrived`` hears of progress from another thread."""
         with _watch((into, self._caches), arrived):
-            answer = self._ask("acquire", path=str(into), spec=asdict(spec))
+            answer = self._ask("acquire", path=str(into), spec=spec_fields(spec))
         return acquired_from(answer, into)
 
     def load(self, spec: ModelSpec, path: Path) -> None:
         """See :meth:`weightdock.origins.Origin.load`."""
-        self._ask("load", path=str(path), spec=asdict(spec))
+        self._ask("load", path=str(path), spec=spec_fields(spec))
 
     def lock(self, spec: ModelSpec, into: Path) -> Locked:
         """See :meth:`weightdock.origins.Origin.lock`."""
-        return locked_from(self._ask("lock", path=str(into), spec=asdict(spec))["locked"])
+        return locked_from(self._ask("lock", path=str(into), spec=spec_fields(spec))["locked"])
 
     def names(self, pattern: str) -> tuple[str, ...]:
         """See :meth:`weightdock.origins.Origin.names`."""
@@ -155,7 +162,7 @@ def _bytes_in(folder: Path) -> int:
 
 
 def _subject(request: Mapping[str, Any]) -> str:
-    return str(ModelId(**request["spec"]["model"])) if "spec" in request else str(request["pattern"])
+    return str(request["spec"]["model"]) if "spec" in request else str(request["pattern"])
 
 
 def answer(origin: Origin, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,7 +175,7 @@ def answer(origin: Origin, request: Mapping[str, Any]) -> dict[str, Any]:
                 origin.load(spec_from(request["spec"]), Path(request["path"]))
                 return {}
             case "lock":
-                return {"locked": asdict(origin.lock(spec_from(request["spec"]), Path(request["path"])))}
+                return {"locked": locked_fields(origin.lock(spec_from(request["spec"]), Path(request["path"])))}
             case _:
                 return acquired_fields(origin.acquire(spec_from(request["spec"]), Path(request["path"])))
     except WeightdockError as error:

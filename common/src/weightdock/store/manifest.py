@@ -103,7 +103,7 @@ def _to_json(manifest: Manifest, prefix: str) -> bytes:
             "key": object_key(prefix, entry.model, entry.extension),
             "size": entry.size_bytes,
             "sha256": entry.sha256.hex,
-            "origin": asdict(entry.provenance),
+            "origin": entry.provenance._asdict(),
             "uploaded": entry.uploaded,
             "safety": asdict(entry.safety) if entry.safety else None,
         }
@@ -147,7 +147,7 @@ def _entry(framework: Framework, name: str, fields: Mapping[str, object]) -> Ent
     if not _TIME.fullmatch(uploaded):
         raise ValueError(f"the time of {name} is {uploaded[:80]!r}")
     datetime.fromisoformat(uploaded)
-    return Entry(model, extension, size, digest, Provenance(**origin), uploaded, _verdict(fields.get("safety")))
+    return Entry(model, extension, size, digest, Provenance.read(origin), uploaded, _verdict(fields.get("safety")))
 
 
 def _verdict(fields: object) -> Verdict | None:

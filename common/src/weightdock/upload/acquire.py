@@ -6,7 +6,7 @@ The first half of the upload's pipeline, and the last place where a node that ma
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -67,7 +67,7 @@ class Acquire:
         if cached and self._usable(cached, planned):
             self._refuse_denied(spec, cached.provenance)
             # Judged again, in milliseconds: an older run may have had an older allow-list, or none.
-            return replace(cached, verdict=self.judge(cached.path, self.framework)), "local cache"
+            return cached._replace(verdict=self.judge(cached.path, self.framework)), "local cache"
         self.observe(Event(spec.model, Stage.ACQUIRE, State.STARTED))
         with self.cache.partial(spec.model) as folder:
             acquired = self.loader.acquire(
