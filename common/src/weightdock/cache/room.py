@@ -9,7 +9,6 @@ Linux such a reader keeps an open file even so, and is at worst made to fetch it
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,7 +49,8 @@ class Room:
             self._evict(coming, self.cap_bytes, wanted)
         # By access, to which what may not be looked at is not there, and is no error: who writes there says so.
         existing = next(one for one in (self.cache.root, *self.cache.root.parents) if os.access(one, os.F_OK))
-        free = shutil.disk_usage(existing).free
+        disk = os.statvfs(existing)
+        free = disk.f_bavail * disk.f_frsize
         if needed_bytes and needed_bytes + _SPARE_BYTES > free:
             raise StoreError(
                 f"the disk of {self.cache.root} has no room",

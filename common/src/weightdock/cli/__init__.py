@@ -86,4 +86,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             err=True,
         )
         sys.exit(ExitCode.SOME_FAILED)
+    finally:
+        gc.freeze()  # or Python would search all of it for cycles once more before it ends
     sys.exit(ExitCode.DONE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import ssl
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -86,4 +85,6 @@ def authorities() -> str | None:
     system = ssl.get_default_verify_paths()
     if system.cafile or (system.capath and any(Path(system.capath).iterdir())):
         return None
+    from importlib.resources import files
+
     return str(files("botocore") / "cacert.pem")
