@@ -12,7 +12,7 @@ from typing import TypeVar
 from weightdock.artifact import Framework
 from weightdock.cache.room import Room
 from weightdock.catalogue import ModelSpec
-from weightdock.errors import WeightdockError
+from weightdock.errors import StoreError, WeightdockError
 from weightdock.events import Event, Observer, Stage, State
 from weightdock.node import warm
 from weightdock.node.fetch import Fetch
@@ -40,10 +40,11 @@ class Fill:
     def run(self, specs: Sequence[ModelSpec]) -> RunReport:
         """Fetch what is missing, or is not what the manifests say now. Errors of single models are in the report.
 
-        Raises StoreError when a manifest cannot be read, and, before anything is fetched, when there is no room.
+        Raises StoreError when the store does not give a manifest, and, before anything is fetched, when there is no
+        room.
         """
         frameworks = dict.fromkeys(spec.model.framework for spec in specs)
-        known = {framework: manifest.read(self.store, self.prefix, framework) for framework in frameworks}
+        known = {framework: self._known(framework) for framework in frameworks}
         with ThreadPoolExecutor(LIMITS.files) as pool:
             looked = list(pool.map(lambda spec: self._guarded(spec, lambda: self._look(spec, known)), specs))
         missing = [found for found in looked if isinstance(found, Entry)]
@@ -64,9 +65,23 @@ class Fill:
 
             return RunReport(tuple(pool.map(settle, specs, looked)))
 
-    def _look(self, spec: ModelSpec, known: Mapping[Framework, Manifest]) -> ModelResult | Entry:
+    def _known(self, framework: Framework) -> Manifest | StoreError:
+        """A framework's manifest, or what is wrong with it: that is no reason to leave out the others' models.
+
+        Raises StoreError when the store does not give it.
+        """
+        document = self.store.read_document(manifest.manifest_key(self.prefix, framework))
+        try:
+            return manifest.parse(document, self.prefix, framework)
+        except StoreError as error:
+            return error
+
+    def _look(self, spec: ModelSpec, known: Mapping[Framework, Manifest | StoreError]) -> ModelResult | Entry:
         """The row of a model that is here, or what is to be fetched."""
-        entry = entry_of(known[spec.model.framework], self.prefix, spec.model, spec.extension)
+        listed = known[spec.model.framework]
+        if isinstance(listed, StoreError):
+            raise listed
+        entry = entry_of(listed, self.prefix, spec.model, spec.extension)
         cached = None if self.deep else self.room.cache.find(spec.model, spec.extension)
         if cached and cached.sha256 == entry.sha256:
             return warm.row(spec, self.prefix, cached, self.observe)

@@ -21,7 +21,7 @@ from datetime import datetime
 from weightdock.artifact import Digest, Framework, ModelId, ObjectKey, Provenance, object_key
 from weightdock.errors import StoreError, WeightdockError
 from weightdock.safety import Verdict
-from weightdock.store import ObjectStore
+from weightdock.store import Document, ObjectStore
 
 SCHEMA = 1
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")  # ISO 8601 in UTC
@@ -62,12 +62,15 @@ def manifest_key(prefix: str, framework: Framework) -> ObjectKey:
 
 
 def read(store: ObjectStore, prefix: str, framework: Framework) -> Manifest:
-    """One request. Raises StoreError when it is malformed or of a newer schema."""
-    key = manifest_key(prefix, framework)
-    document = store.read_document(key)
+    """One request. Raises StoreError as the store and :func:`parse` do."""
+    return parse(store.read_document(manifest_key(prefix, framework)), prefix, framework)
+
+
+def parse(document: Document, prefix: str, framework: Framework) -> Manifest:
+    """The manifest as it was read. Raises StoreError when it is malformed or of a newer schema."""
     if document.etag is None:
         return Manifest(framework)
-    return Manifest(framework, _entries(key, framework, document.content), document.etag)
+    return Manifest(framework, _entries(manifest_key(prefix, framework), framework, document.content), document.etag)
 
 
 def publish(
