@@ -114,8 +114,14 @@ def test_only_the_models_that_are_asked_for_are_checked(bench: Bench, deep: bool
 def test_an_object_without_metadata_is_compared_by_size_and_the_report_says_so(filled: Bench) -> None:
     # As a server leaves it that does not keep metadata, or somebody who copied it by hand.
     filled.store.keep(KEY, WEIGHTS, None)
-    assert rows(filled.check(ALPHA)) == [_verified("alpha", "size only")]
-    assert rows(filled.check(ALPHA, deep=True)) == [_verified("alpha", "every byte")]
+    report = filled.check(ALPHA)
+    assert rows(report) == [_verified("alpha", "size only")]
+    assert [row.warning for row in report.results] == [
+        "it carries no digest of its own; `weightdock verify --deep` reads it"
+    ]
+    read = filled.check(ALPHA, deep=True)
+    assert rows(read) == [_verified("alpha", "every byte")]
+    assert [row.warning for row in read.results] == [""]
 
 
 @BOTH

@@ -18,6 +18,7 @@ from weightdock.store.manifest import Entry
 from weightdock.upload.plan import difference
 
 _PARALLEL = 8
+_SIZE_ONLY = "size only"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,10 @@ class Check:
             return ModelResult(spec.model, key, Outcome.FAILED, seconds=seconds, error=error)
         self.observe(Event(spec.model, Stage.VERIFY, State.DONE, entry.size_bytes, entry.size_bytes))
         seconds = time.monotonic() - started
-        return ModelResult(spec.model, key, Outcome.VERIFIED, entry.size_bytes, entry.sha256, how, seconds)
+        warning = "it carries no digest of its own; `weightdock verify --deep` reads it" if how == _SIZE_ONLY else ""
+        return ModelResult(
+            spec.model, key, Outcome.VERIFIED, entry.size_bytes, entry.sha256, how, seconds, warning=warning
+        )
 
     def _compare(self, spec: ModelSpec, entry: Entry, found: StoredObject) -> str:
         """What was compared. Raises IntegrityError."""
@@ -78,7 +82,7 @@ class Check:
             )
         if self.deep:
             return "every byte"
-        return "metadata" if sha256 else "size only"
+        return "metadata" if sha256 else _SIZE_ONLY
 
     def _sha256(self, spec: ModelSpec, found: StoredObject) -> Digest | None:
         """The object's digest; None where only reading would tell."""
