@@ -54,6 +54,11 @@ def fetch(
     report = None if deep else warm.report(specs, configured.prefix, cache, observe)
     if report is None and configured.offline:
         report = warm.offline_report(specs, configured.prefix, cache, observe)
+    elif report and configured.cache_bytes is not None:  # which may be less than when the cache was filled
+        from weightdock.cache.room import Room
+
+        wanted = {cache.path(spec.model, spec.extension) for spec in specs}
+        Room(cache, configured.cache_bytes, configured.pinned).make({}, wanted)
     if report is None:
         import random
 
