@@ -11,7 +11,7 @@ from weightdock.node.buffers import Buffer
 from weightdock.report import RunReport
 from weightdock.safety import Verdict
 from weightdock.store.manifest import Entry
-from weightdock.verify import VerifiedFile
+from weightdock.verify import VerifiedFile, identity_of
 
 TOY = Framework("toy")
 PREFIX = "models/pretrained"
@@ -63,7 +63,8 @@ def verified(path: Path, name: str = "alpha", weights: bytes | None = None) -> V
     """A file at ``path`` that is what it should be."""
     weights = content(name) if weights is None else weights
     path.write_bytes(weights)
-    return VerifiedFile(ModelId(TOY, name), path, len(weights), digest(weights), provenance(name))
+    identity = identity_of(path.stat())
+    return VerifiedFile(ModelId(TOY, name), path, len(weights), digest(weights), provenance(name), identity=identity)
 
 
 def rows(report: RunReport) -> list[Row]:

@@ -13,6 +13,7 @@ import pytest
 from support.published import FILES, MODEL, RECEIPT, published_toy
 from support.samples import content, digest, tree, verified
 from weightdock.cache import Cache
+from weightdock.verify import identity_of
 
 
 @pytest.fixture
@@ -22,7 +23,8 @@ def cache(tmp_path: Path) -> Cache:
 
 def test_what_was_published_is_found_under_its_name(cache: Cache) -> None:
     published = published_toy(cache)
-    assert published == verified(cache.root / "x")._replace(path=cache.root / "toy" / "alpha.bin")
+    path = cache.root / "toy" / "alpha.bin"
+    assert published == verified(cache.root / "x")._replace(path=path, identity=identity_of(path.stat()))
     assert cache.find(MODEL, "bin") == published
     assert published.path.read_bytes() == content("alpha")
 
@@ -138,6 +140,7 @@ def test_what_a_read_only_cache_has_is_good_though_its_new_receipt_cannot_be_wri
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(os, "replace", refused)  # root, as here, is refused nothing but by such a mount
-    assert cache.adopt(MODEL, "bin", digest(content("alpha"))) == published._replace(provenance=None)
+    touched = published._replace(provenance=None, identity=identity_of(published.path.stat()))
+    assert cache.adopt(MODEL, "bin", digest(content("alpha"))) == touched
     assert cache.find(MODEL, "bin") is None
     assert tree(cache.root) == FILES

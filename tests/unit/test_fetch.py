@@ -12,7 +12,7 @@ import pytest
 from support.memory_store import MemoryStore
 from support.samples import PREFIX, digest, entry, key_of
 from weightdock.cache import Cache
-from weightdock.events import ignore
+from weightdock.events import Event, ignore
 from weightdock.node import fetch
 from weightdock.node.direct import DirectFile
 from weightdock.node.ranges import Ranges
@@ -40,6 +40,23 @@ def test_a_piece_is_handed_to_the_disk_s_thread_where_a_processor_is_free_for_it
         file = fetch.Fetch(PREFIX, ranges, Cache(tmp_path), ignore).run(wanted)
     assert file.path.read_bytes() == LARGE
     assert writing == [aside, aside]
+
+
+def test_two_models_of_the_same_bytes_do_not_take_each_other_s_halves(tmp_path: Path) -> None:
+    store, cache = MemoryStore(), Cache(tmp_path)
+    alpha, beta = (replace(entry(name), size_bytes=len(LARGE), sha256=digest(LARGE)) for name in ("alpha", "beta"))
+    for one in (alpha, beta):
+        store.keep(one.key(PREFIX), LARGE)
+
+    def meanwhile(event: Event) -> None:
+        if event.model == alpha.model and not cache.find(beta.model, "bin"):
+            filling.run(beta)
+
+    with Ranges(store) as ranges:
+        filling = fetch.Fetch(PREFIX, ranges, cache, meanwhile)
+        assert filling.run(alpha).path.read_bytes() == LARGE
+    assert cache.find(beta.model, "bin")
+    assert list((tmp_path / ".partial").iterdir()) == []
 
 
 def test_a_half_that_is_closed_to_this_user_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -38,6 +39,23 @@ def test_what_is_not_cached_comes_from_the_store_once(resolving: Scene) -> None:
     resolving.store.requests.clear()
     assert resolving.resolve() == path
     assert resolving.store.requests == []
+
+
+def test_what_is_evicted_before_it_is_held_is_fetched_again(resolving: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolving.keep()
+    path, real, evicted = resolving.fill_cache(), fcntl.flock, list[Path]()
+
+    def flock(handle: int, how: int) -> None:
+        if how == fcntl.LOCK_SH and len(evicted) < 2 and path.exists():  # the one that was here, and the next
+            path.unlink()
+            evicted.append(path)
+        real(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    assert resolving.resolve() == path
+    assert path.read_bytes() == content("alpha")
+    assert len(evicted) == 2
+    assert resolving.store.requests.count(f"read_range {KEY}") == 2
 
 
 def test_offline_asks_nobody_and_says_what_is_missing(resolving: Scene) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from support.memory_store import MemoryStore
 from support.samples import PREFIX, TOY, digest, entry, files, spec
 from weightdock.artifact import ModelId
 from weightdock.cache import Cache
-from weightdock.cache.room import Room
+from weightdock.cache.room import Room, _Kept
 from weightdock.errors import ConfigurationError, StoreError
 from weightdock.events import ignore
 from weightdock.node.fill import Fill
@@ -118,6 +119,38 @@ def test_where_evicting_would_not_help_nothing_is_evicted(cache: Cache) -> None:
     with pytest.raises(StoreError) as refused:
         Room(cache, cap_bytes=3000, pinned=("newest",)).make({NEW: 2500}, set())
     assert refused.value.what == f"the cache {cache.root} has no room under its cap"
+    assert _left(cache) == list(NAMES)
+
+
+def test_where_nothing_is_to_come_a_cap_that_is_too_low_fails_nobody(cache: Cache) -> None:
+    Room(cache, cap_bytes=500).make({}, {_file(cache, "newest").path})
+    assert _left(cache) == ["newest"]
+
+
+def test_what_another_process_evicts_meanwhile_is_gone(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    oldest, kept = _file(cache, "oldest").path, Room._kept
+
+    def evicted(room: Room) -> Sequence[_Kept]:
+        found = kept(room)
+        oldest.unlink()
+        return found
+
+    monkeypatch.setattr(Room, "_kept", evicted)
+    Room(cache, cap_bytes=3500).make({NEW: SIZE}, set())
+    assert _left(cache) == ["older", "newest"]
+
+
+def test_what_somebody_resolves_while_room_is_made_stays(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    spared = Room._is_spared
+
+    def then_resolved(room: Room, path: Path) -> bool:
+        was = spared(room, path)
+        if path == _file(cache, "oldest").path:
+            assert cache.used(_file(cache, "oldest"))
+        return was
+
+    monkeypatch.setattr(Room, "_is_spared", then_resolved)
+    Room(cache, cap_bytes=3500).make({NEW: SIZE}, set())
     assert _left(cache) == list(NAMES)
 
 

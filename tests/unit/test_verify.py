@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import weightdock.verify
 from support.samples import content, digest, provenance, spec
 from weightdock.errors import IntegrityError
-from weightdock.verify import Expectation, VerifiedFile, sha256_of, verify
+from weightdock.verify import Expectation, VerifiedFile, identity_of, sha256_of, verify
 
 MODEL = spec().model
 WEIGHTS = content("alpha")
@@ -43,7 +43,7 @@ def _never(path: Path) -> None:
 )
 def test_a_file_that_is_what_it_should_be_is_verified(path: Path, expected: list[Expectation]) -> None:
     assert verify(MODEL, path, expected, provenance=provenance()) == VerifiedFile(
-        MODEL, path, len(WEIGHTS), TRUE, provenance()
+        MODEL, path, len(WEIGHTS), TRUE, provenance(), identity=identity_of(path.stat())
     )
 
 

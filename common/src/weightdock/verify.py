@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 4 * 1024 * 1024
 
 
+Identity = tuple[int, int, int]
+"""Size, mtime in nanoseconds and inode: a file that has the same three has the same bytes, as far as can be known."""
+
+
+def identity_of(status: os.stat_result) -> Identity:
+    """What tells a file from what it was before."""
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
 class Expectation(NamedTuple):
     """What somebody who knows says of a file. None where they say nothing."""
 
@@ -29,7 +39,8 @@ class Expectation(NamedTuple):
 class VerifiedFile(NamedTuple):
     """A file on this machine that is what it should be.
 
-    ``provenance`` and ``verdict``, the safety gate's, are None where a node fetched it: the uploader had them.
+    ``provenance`` and ``verdict``, the safety gate's, are None where a node fetched it: the uploader had them. What has
+    another ``identity`` now has been written to since; None where nobody knows it.
     """
 
     model: ModelId
@@ -38,6 +49,7 @@ class VerifiedFile(NamedTuple):
     sha256: Digest
     provenance: Provenance | None = None
     verdict: Verdict | None = None
+    identity: Identity | None = None
 
 
 def verify(
@@ -56,7 +68,8 @@ def verify(
     once. Raises IntegrityError naming both values, and whatever ``judge`` and ``load`` raise; nothing opens a file
     that ``judge`` refuses.
     """
-    size = path.stat().st_size
+    identity = identity_of(path.stat())
+    size = identity[0]
     for expectation in expected:
         if expectation.size_bytes not in (None, size):
             raise _differs(model, "size", f"{size} bytes", f"{expectation.size_bytes} bytes", expectation.said_by)
@@ -67,7 +80,7 @@ def verify(
     verdict = judge(path) if judge else None
     if load:
         load(path)
-    return VerifiedFile(model, path, size, sha256, provenance, verdict)
+    return VerifiedFile(model, path, size, sha256, provenance, verdict, identity)
 
 
 def sha256_of(path: Path) -> Digest:

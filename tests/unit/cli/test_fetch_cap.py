@@ -36,11 +36,9 @@ def test_what_is_not_asked_for_goes(cache: Cache) -> None:
     assert files(cache.root) == {"ultralytics/yolo11n.pt", ".receipts/ultralytics/yolo11n.pt.json"}
 
 
-def test_what_is_asked_for_stays_and_is_too_much_as_on_an_empty_node(cache: Cache) -> None:
+def test_what_is_asked_for_stays_though_it_is_more(cache: Cache) -> None:
     before = files(cache.root)
-    ran = _fetch(cache, SIZE, "--model", "yolo11n", "--model", "convnext_tiny")
-    assert (ran.code, ran.stdout) == (5, "")
-    assert ran.stderr.splitlines()[-3] == f"error: the cache {cache.root} has no room under its cap"
+    assert _fetch(cache, SIZE, "--model", "yolo11n", "--model", "convnext_tiny").code == 0
     assert files(cache.root) == before
 
 

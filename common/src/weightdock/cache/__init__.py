@@ -21,14 +21,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from weightdock.artifact import Digest, ModelId, Provenance, file_name
 from weightdock.cache import locks
 from weightdock.errors import ConfigurationError, StoreError, WeightdockError
-from weightdock.verify import VerifiedFile, sha256_of
+from weightdock.verify import Identity, VerifiedFile, identity_of, sha256_of
 
 _FOLDER_MODE, _FILE_MODE = 0o2775, 0o664
 _ABANDONED_SECONDS = 24 * 3600
@@ -50,12 +50,12 @@ class Cache:
         path = self.path(model, extension)
         try:
             receipt = json.loads(self.receipt(path).read_bytes())
-            status = path.stat()
-            if (receipt["size"], receipt["mtime_ns"], receipt["inode"]) != _identity(status):
+            identity = identity_of(path.stat())
+            if (receipt["size"], receipt["mtime_ns"], receipt["inode"]) != identity:
                 return None
             origin = receipt["provenance"]
             provenance = None if origin is None else Provenance.read(origin)
-            return VerifiedFile(model, path, status.st_size, Digest(receipt["sha256"]), provenance)
+            return VerifiedFile(model, path, identity[0], Digest(receipt["sha256"]), provenance, identity=identity)
         except (OSError, ValueError, KeyError, TypeError, RecursionError, WeightdockError):
             return None  # no file, no receipt, or a receipt that says nothing: all mean "not verified"
 
@@ -73,13 +73,13 @@ class Cache:
         """
         path = self.path(model, extension)
         try:
-            before = _identity(path.stat())
-            if sha256_of(path) != sha256 or _identity(path.stat()) != before:
+            before = identity_of(path.stat())
+            if sha256_of(path) != sha256 or identity_of(path.stat()) != before:
                 return None
         except OSError:
             return None
         known = self.find(model, extension)
-        found = VerifiedFile(model, path, before[0], sha256, known.provenance if known else None)
+        found = VerifiedFile(model, path, before[0], sha256, known.provenance if known else None, identity=before)
         with suppress(OSError):  # a cache that cannot be written is read again
             self._certify(found, before)
         return found
@@ -115,7 +115,8 @@ class Cache:
             path.chmod(_FILE_MODE)  # another user of the group may go on with it
         keep = False
         try:
-            with self._written(model):
+            # Another model may have the same bytes, and whoever finishes first clears away what others have left.
+            with self._written(model), locks.in_use(path):
                 yield path
         except (StoreError, KeyboardInterrupt) as error:
             keep = not isinstance(error.__cause__, OSError)  # an OSError is our own disk's
@@ -141,9 +142,10 @@ class Cache:
         return [path for _, path in sorted(found, reverse=True)]
 
     def drop(self, leftovers: list[Path]) -> None:
-        """Remove what is of no more use."""
+        """Remove what is of no more use, but for what somebody is still writing to."""
         for path in leftovers:
-            _remove(path)
+            if not locks.leased(path, unknown=False):
+                _remove(path)
 
     def sweep(self) -> None:
         """Remove what downloads that died long ago have left."""
@@ -161,28 +163,31 @@ class Cache:
             verified.path.chmod(_FILE_MODE)
             _sync(verified.path)
             # Before the rename, which keeps all three: afterwards another process's file may stand there.
-            identity = _identity(verified.path.stat())
+            identity = identity_of(verified.path.stat())
             os.replace(verified.path, path)
             published = verified._replace(path=path)
             self._certify(published, identity)
         return published
 
-    def lock(self, model: ModelId) -> AbstractContextManager[None]:
-        """Wait until no other process of this machine fetches the model. It saves work; nothing rests on it."""
-        return locks.exclusive(self.root / ".locks" / f"{model.framework}-{model.name}", _make_folder)
+    def lock(self, model: ModelId, go_on: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
+        """Wait until no other process of this machine fetches the model. It saves work; nothing rests on it.
 
-    def used(self, file: VerifiedFile) -> None:
-        """Note that the file is used now, and that this process uses it until it ends."""
+        ``go_on`` is called meanwhile, and may raise.
+        """
+        return locks.exclusive(self.root / ".locks" / f"{model.framework}-{model.name}", _make_folder, go_on)
+
+    def used(self, file: VerifiedFile) -> bool:
+        """Note that the file is used now, and that this process uses it until it ends. False if it was just evicted."""
         receipt = self.receipt(file.path)
         with suppress(OSError):  # of a read-only cache
             os.utime(receipt)
-        locks.lease(file.path)
+        return locks.lease(file.path)
 
     def receipt(self, path: Path) -> Path:
         """Where the receipt of the file at ``path`` is."""
         return self.root / ".receipts" / path.parent.name / f"{path.name}.json"
 
-    def _certify(self, file: VerifiedFile, identity: tuple[int, int, int]) -> None:
+    def _certify(self, file: VerifiedFile, identity: Identity) -> None:
         size, mtime_ns, inode = identity
         receipt = {
             "size": size,
@@ -256,10 +261,6 @@ def _make_folder(folder: Path) -> None:
         folder.chmod(_FOLDER_MODE)
     if not folder.is_dir():
         raise NotADirectoryError(20, "Not a directory", str(folder))
-
-
-def _identity(status: os.stat_result) -> tuple[int, int, int]:
-    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _sync(path: Path) -> None:

@@ -8,56 +8,120 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _MODE = 0o664
+_PAUSE_SECONDS = 0.1
 
 _leases: dict[Path, int] = {}
 """Open files of this process, by path: their shared locks end with it."""
 
 
 @contextmanager
-def exclusive(path: Path, make_folder: Callable[[Path], None]) -> Iterator[None]:
-    """Hold the lock at ``path``, waiting for it; without one where the file system has none or is read-only."""
+def exclusive(path: Path, make_folder: Callable[[Path], None], go_on: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock at ``path``, waiting for it; without one where the file system has none or is read-only.
+
+    ``go_on`` is called again and again while it waits, and what it raises ends that: a thread that waited in the kernel
+    would hear of no Ctrl-C.
+    """
     handle = None
-    with suppress(OSError):
-        make_folder(path.parent)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, _MODE)
-        with suppress(OSError):  # another user's, whose mode is right already
-            os.fchmod(handle, _MODE)
-        fcntl.flock(handle, fcntl.LOCK_EX)
     try:
+        with suppress(OSError):
+            make_folder(path.parent)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, _MODE)
+            with suppress(OSError):  # another user's, whose mode is right already
+                os.fchmod(handle, _MODE)
+            while not _locked(handle):
+                go_on()
+                time.sleep(_PAUSE_SECONDS)
         yield
     finally:
         if handle is not None:
             os.close(handle)
 
 
-def lease(path: Path) -> None:
-    """Hold a shared lock on the file for as long as this process lives, so that nobody evicts it meanwhile."""
-    with suppress(OSError):
-        held = _leases.get(path)
-        if held is not None and os.fstat(held).st_ino == path.stat().st_ino:
-            return
+@contextmanager
+def in_use(path: Path) -> Iterator[None]:
+    """Hold a shared lock on a file that is there, for those who ask whether it is :func:`leased`."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
+
+
+def lease(path: Path) -> bool:
+    """Hold a shared lock on the file for as long as this process lives, so that nobody evicts it meanwhile.
+
+    False when somebody has. Without a lock, and True, where the file system has none.
+    """
+    held = _leases.get(path)
+    if held is not None and _stands(held, path):
+        return True
+    try:
         handle = os.open(path, os.O_RDONLY)
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        _leases[path] = handle
-        if held is not None:
-            os.close(held)  # of a file that stood here before
+    except OSError:
+        return path.exists()
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH)  # an evictor has it while it removes the file, and others for a moment
+    except OSError:
+        os.close(handle)
+        return True
+    if not _stands(handle, path):
+        os.close(handle)
+        return False
+    _leases[path] = handle
+    if held is not None:
+        os.close(held)  # of a file that stood here before
+    return True
 
 
-def leased(path: Path) -> bool:
-    """Whether a process of this machine, such as this one, holds a lease."""
+def leased(path: Path, *, unknown: bool) -> bool:
+    """Whether a process of this machine, such as this one, holds a lease; ``unknown`` where nobody can tell."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return not _locked(handle)
     except OSError:
-        return True
+        return unknown
     finally:
         os.close(handle)
-    return False
+
+
+def remove(path: Path) -> bool:
+    """Remove the file, but for one that is :func:`leased`. Whether it is gone. Raises OSError."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return True
+    try:
+        if not _locked(handle):
+            return False
+        path.unlink(missing_ok=True)  # while it is held: who asks for a lease now is told that it is gone
+    finally:
+        os.close(handle)
+    return True
+
+
+def _locked(handle: int) -> bool:
+    """Take the exclusive lock, unless somebody else has one. Raises OSError where the file system has none."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _stands(handle: int, path: Path) -> bool:
+    """Whether the open file is the one at ``path``."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except OSError:
+        return False

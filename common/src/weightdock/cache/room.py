@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from weightdock.cache import Cache
-from weightdock.cache.locks import leased
+from weightdock.cache.locks import leased, remove
 from weightdock.errors import StoreError
 from weightdock.events import megabytes
 
@@ -69,7 +69,7 @@ class Room:
             if one.path not in wanted and not self._is_spared(one.path):
                 chosen.append(one)
                 over -= one.size_bytes
-        if over > 0:  # then evicting would cost, and not help
+        if over > 0 and coming:  # then evicting would cost, and not help
             raise StoreError(
                 f"the cache {self.cache.root} has no room under its cap",
                 cause=f"of {megabytes(cap_bytes)} it lacks {megabytes(over)}; what is used, pinned or asked for stays",
@@ -78,8 +78,8 @@ class Room:
         for one in chosen:
             # The receipt last: a file without one is counted for nothing, and would stay for ever.
             with suppress(OSError):
-                one.path.unlink()
-                self.cache.receipt(one.path).unlink()
+                if remove(one.path):
+                    self.cache.receipt(one.path).unlink()
 
     def _kept(self) -> Sequence[_Kept]:
         found = []
@@ -93,4 +93,6 @@ class Room:
         name = f"{path.parent.name}/{path.stem}"
         if any(fnmatchcase(name, glob) or fnmatchcase(path.stem, glob) for glob in self.pinned):
             return True
-        return path.stat().st_nlink > 1 or leased(path)
+        with suppress(FileNotFoundError):  # which another process evicted just now
+            return path.stat().st_nlink > 1 or leased(path, unknown=True)
+        return False

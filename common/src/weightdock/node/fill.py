@@ -93,7 +93,7 @@ class Fill:
 
     def _fetch(self, spec: ModelSpec, entry: Entry, fetch: Fetch) -> ModelResult:
         started = time.monotonic()
-        with self.room.cache.lock(spec.model):
+        with self.room.cache.lock(spec.model, fetch.ranges.go_on):
             cached = self.room.cache.find(spec.model, spec.extension)
             if cached and cached.sha256 == entry.sha256 and not self.deep:  # by another process, while this one waited
                 return warm.row(spec, self.prefix, cached, self.observe)

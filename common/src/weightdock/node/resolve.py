@@ -16,14 +16,16 @@ def resolve(name: str, observe: Observer | None = None) -> VerifiedFile:
     extension = catalogue.extension(model.framework)
     cache = Cache(configured.cache)
     file = cache.find(model, extension)
-    if file:
+    if file and cache.used(file):
         hear(Event(model, Stage.FETCH, State.SKIPPED, note="in the cache"))
-    else:
-        from weightdock.node.sources import Sources  # dear, and not needed above
+        return file
+    from weightdock.node.sources import Sources  # dear, and not needed above
 
-        file = Sources(configured, cache, hear).obtain(model, extension)
-    cache.used(file)
-    return file
+    sources = Sources(configured, cache, hear)
+    while True:
+        obtained = sources.obtain(model, extension)
+        if cache.used(obtained):  # or somebody made room meanwhile, and this one went for it
+            return obtained
 
 
 def _model(name: str) -> ModelId:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -24,6 +25,7 @@ from weightdock.errors import StoreError
 from weightdock.store.connections import Answer, Connections
 from weightdock.store.endpoint import Endpoint
 from weightdock.store.refusals import Refused, Senseless, StoreFault
+from weightdock.verify import Identity, identity_of
 
 if TYPE_CHECKING:
     from weightdock.settings import Credentials
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 _ERROR_BYTES = 64 * 1024
 _SAYS_ANY_SERVER = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
 _PIECE_BYTES = 256 * 1024  # of a file, as it is read from the disk
+_WRITTEN_TO = "somebody wrote to it since it was verified"
 _CODE = re.compile(rb"<Code>\s*([^<]{1,200}?)\s*</Code>")
 _MESSAGE = re.compile(rb"<Message>\s*([^<]{1,2000}?)\s*</Message>")
 
@@ -40,17 +43,21 @@ class Section:
     """``length`` bytes of a file from ``offset`` on, read as they go out: several at a time would be much memory.
 
     Neither more nor fewer: what a file grew by meanwhile would be taken for the next request, and a store waits for
-    what a shorter one has not. Reading it raises StoreError.
+    what a shorter one has not. Nor others than were verified, as far as their ``identity`` tells: parts have no digest
+    of the whole. Reading it raises StoreError.
     """
 
     path: Path
     offset: int
     length: int
+    identity: Identity | None
 
     def __iter__(self) -> Iterator[bytes]:
         left = self.length
         try:
             with self.path.open("rb", buffering=0) as file:
+                if self.identity not in (None, identity_of(os.fstat(file.fileno()))):
+                    raise self._not_given(f"it is not what it was: {_WRITTEN_TO}")
                 file.seek(self.offset)
                 while left and (piece := file.read(min(left, _PIECE_BYTES))):
                     left -= len(piece)
@@ -58,7 +65,7 @@ class Section:
         except OSError as error:
             raise self._not_given(str(error)) from error
         if left:
-            raise self._not_given(f"{left} bytes are missing: somebody wrote to it since it was verified")
+            raise self._not_given(f"{left} bytes are missing: {_WRITTEN_TO}")
 
     def _not_given(self, cause: str) -> StoreError:
         return StoreError(

@@ -146,7 +146,7 @@ class Multipart:
     def _send_part(self, upload_id: str, part: Part, there: str | None) -> str:
         from weightdock.store.data_plane import Body, Section
 
-        content = Section(self._file.path, part.offset, part.length)
+        content = Section(self._file.path, part.offset, part.length, self._file.identity)
         if there and there.strip('"') == _hex(content, hashlib.md5(usedforsecurity=False)):
             return there
         body = Body(content, part.length, _hex(content, hashlib.sha256()))

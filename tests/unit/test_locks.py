@@ -1,0 +1,152 @@
+"""Locks and leases: what waits, what ends the waiting, and what an evictor and a reader see of each other."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from weightdock.cache import locks
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "file"
+    path.write_bytes(b"weights")
+    return path
+
+
+@contextmanager
+def _somebody_has(path: Path, how: int) -> Iterator[None]:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(handle, how)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def _there(_folder: Path) -> None:
+    """Nothing is to be made."""
+
+
+def _refused(_handle: int, _how: int) -> None:
+    raise OSError(37, "No locks available")
+
+
+def test_who_waits_for_a_lock_can_be_told_to_give_up(tmp_path: Path) -> None:
+    lock, asked = tmp_path / "lock", []
+
+    def go_on() -> None:
+        asked.append(1)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+
+    before = _open_files()
+    with (
+        _somebody_has(lock, fcntl.LOCK_EX),
+        pytest.raises(KeyboardInterrupt),
+        locks.exclusive(lock, _there, go_on),
+    ):
+        pytest.fail("it is somebody else's")
+    assert _open_files() == before
+
+
+def test_a_lock_is_had_as_soon_as_it_is_free_and_nobody_is_asked_for_one_that_is(tmp_path: Path) -> None:
+    lock, waits, free = tmp_path / "lock", Event(), Event()
+
+    def hold() -> None:
+        with _somebody_has(lock, fcntl.LOCK_EX):
+            free.set()
+            assert waits.wait(60)
+
+    holder = Thread(target=hold)
+    holder.start()
+    assert free.wait(60)
+    with locks.exclusive(lock, _there, waits.set):
+        holder.join()
+        assert locks.leased(lock, unknown=False)
+    waits.clear()
+    with locks.exclusive(lock, _there, waits.set):
+        assert not waits.is_set()
+
+
+def test_where_flock_is_refused_a_lease_is_none_and_leaves_nothing_open(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", _refused)
+    before = _open_files()
+    assert [locks.lease(file) for _ in range(3)] == [True] * 3
+    assert _open_files() == before
+    assert [locks.leased(file, unknown=unknown) for unknown in (True, False)] == [True, False]
+    with locks.in_use(file), locks.exclusive(file, _there, pytest.fail):
+        pass
+    assert _open_files() == before
+
+
+def test_a_lease_waits_for_who_only_looks(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked, real = Event(), fcntl.flock
+
+    def flock(handle: int, how: int) -> None:
+        if how == fcntl.LOCK_SH:
+            looked.set()
+        real(handle, how)
+
+    def lease() -> None:
+        leases.append(locks.lease(file))
+
+    leases: list[bool] = []
+    with _somebody_has(file, fcntl.LOCK_EX):
+        monkeypatch.setattr(fcntl, "flock", flock)
+        user = Thread(target=lease)
+        user.start()
+        assert looked.wait(60)
+        assert leases == []
+    user.join()
+    assert leases == [True]
+    assert locks.leased(file, unknown=False)
+    assert not locks.remove(file)
+    assert file.exists()
+
+
+def test_what_is_removed_while_somebody_asks_for_a_lease_is_told_to_be_gone(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, before = fcntl.flock, _open_files()
+
+    def flock(handle: int, how: int) -> None:
+        if how == fcntl.LOCK_SH:
+            file.unlink()  # as an evictor does who has it until now
+        real(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    assert not locks.lease(file)
+    assert not locks.lease(file)
+    assert _open_files() == before
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_nobody_uses_is_removed(file: Path, there: bool) -> None:
+    if not there:
+        file.unlink()
+    assert locks.remove(file)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("how", [Path.unlink, lambda path: path.rename(path.with_name("other"))])
+def test_a_lease_is_of_the_file_that_stands_there_now(file: Path, how: Callable[[Path], object]) -> None:
+    assert locks.lease(file)
+    how(file)
+    file.write_bytes(b"others")
+    assert not locks.leased(file, unknown=False)
+    assert locks.lease(file)
+    assert locks.leased(file, unknown=False)
