@@ -173,6 +173,22 @@ def test_a_cache_that_cannot_be_made_is_told_with_what_the_system_says(machine: 
     assert booted.summary["error"]["cause"].endswith("File exists")
 
 
+def test_a_folder_that_cannot_be_given_to_the_image_s_user_is_told(machine: Machine) -> None:
+    refuses = machine.folder / "bin" / "chgrp"  # as root is refused where an export squashes it
+    refuses.parent.mkdir()
+    refuses.write_text("#!/bin/sh\necho chgrp: Operation not permitted >&2\nexit 1\n")
+    refuses.chmod(0o755)
+    booted = machine.boot(PATH=f"{refuses.parent}:{os.environ['PATH']}")
+    assert (booted.code, booted.summary["error"]) == (
+        2,
+        {
+            "what": f"the cache {machine.cache} cannot be made",
+            "cause": "chgrp: Operation not permitted",
+            "next": "WEIGHTDOCK_CACHE=<folder>",
+        },
+    )
+
+
 def test_a_run_that_is_ended_says_so_and_ends_its_container(machine: Machine) -> None:
     def containers() -> list[str]:
         return docker("ps", "--quiet", "--filter", "name=weightdock-node-").split()

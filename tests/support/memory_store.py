@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from threading import RLock
+from threading import Event, RLock
 
 from support.samples import digest
 from weightdock.artifact import Digest, ObjectKey
@@ -37,6 +37,7 @@ class MemoryStore:
         self.refusals: dict[str, WeightdockError] = {}
         self._kept: dict[ObjectKey, _Kept] = {}
         self._versions = 0
+        self.stopped = Event()
         self._lock = RLock()
 
     def keep(
@@ -130,6 +131,9 @@ class MemoryStore:
             if same:
                 del self._kept[found.key]
             return same
+
+    def stop(self) -> None:
+        self.stopped.set()
 
     def pending(self, prefix: str) -> tuple[PendingUpload, ...]:
         self._hear("pending", prefix)

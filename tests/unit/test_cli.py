@@ -176,9 +176,10 @@ def test_the_help_of_each_command_shows_how_it_is_used(tmp_path: Path, command: 
 def test_the_examples_of_the_help_are_commands_that_are_understood(tmp_path: Path, command: str) -> None:
     (tmp_path / "models.txt").write_text("timm/convnext_tiny  # and no other\n")
     _, _, examples = weightdock(command, "--help", given={}, cwd=tmp_path).stdout.partition("\n  Examples:\n")
+    empty = {"WEIGHTDOCK_CACHE": str(tmp_path / "cache")}
     for example in examples.splitlines():
         # Understood, and then stopped by the credentials that are not there.
-        ran = run(["sh", "-c", example.replace("weightdock", f"'{WEIGHTDOCK}'", 1)], {}, cwd=tmp_path)
+        ran = run(["sh", "-c", example.replace("weightdock", f"'{WEIGHTDOCK}'", 1)], empty, cwd=tmp_path)
         assert (ran.code, ran.stderr.splitlines()[-3]) == (2, "error: R2 credentials not configured"), example
 
 
@@ -226,3 +227,15 @@ def test_an_interrupted_run_says_that_what_was_finished_is_kept(tmp_path: Path) 
             ran.send_signal(signal.SIGINT)
             _, stderr = ran.communicate(timeout=30)
     assert (ran.returncode, stderr) == (130, "\nstopped; what was finished is kept\n")
+
+
+def test_where_stdout_takes_nothing_the_exit_code_is_one_of_ours(tmp_path: Path) -> None:
+    command = f"'{WEIGHTDOCK}' fetch --model sam2_t --events > /dev/full"
+    given = {"WEIGHTDOCK_CACHE": str(tmp_path), "WEIGHTDOCK_OFFLINE": "1", "PYTHONUNBUFFERED": ""}
+    ran = run(["sh", "-c", command], given, cwd=tmp_path)
+    assert ran.code == 1
+    assert ran.stderr.splitlines()[-3:] == [
+        "error: something that weightdock did not expect",
+        "cause: OSError: [Errno 28] No space left on device",
+        "next: run again with `weightdock --log-level debug …`, and report what it shows",
+    ]

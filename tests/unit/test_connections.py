@@ -238,3 +238,15 @@ def test_a_proxy_that_refuses_is_told(tmp_path: Path) -> None:
         get(to("https://store.example", proxy.url, authority))
     said = "could not connect through 127.0.0.1 (the proxy answered 407 Proxy Authentication Required)"
     assert met.value == Unreached(Way.NO_CONNECTION, said)
+
+
+@pytest.mark.parametrize("hung_up", [ConnectionResetError(), BrokenPipeError(), ssl.SSLEOFError()], ids=repr)
+def test_who_hangs_up_before_the_end_of_a_body_may_have_said_why(hung_up: OSError) -> None:
+    def body() -> Iterator[bytes]:
+        yield b"the beginning"
+        raise hung_up  # as writing the next piece does
+
+    with answering(CUT_OFF.replace(b"200 OK", b"412 Precondition Failed")) as (url, _):
+        connections = to(url)
+        with connections.ask("PUT", "/", {"host": "store", "content-length": "1000"}, body()) as answer:
+            assert answer.status == 412

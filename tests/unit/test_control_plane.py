@@ -21,6 +21,7 @@ from urllib3.exceptions import (
 from weightdock.settings import Credentials
 from weightdock.store.control_plane import connections, fault
 from weightdock.store.endpoint import Endpoint
+from weightdock.store.pace import SLOTS
 from weightdock.store.refusals import BrokenOff, Refused, Senseless, StoreFault, Unreached, Way
 
 POOL = HTTPConnectionPool("account.r2.example")
@@ -85,3 +86,8 @@ def test_the_proxy_is_the_endpoint_s(monkeypatch: pytest.MonkeyPatch, url: str, 
     pools = connections(to)
     assert isinstance(pools, ProxyManager)
     assert (pools.proxy_headers, pools.proxy_config and pools.proxy_config.ssl_context) == (to.proxy_headers, to.tls)
+
+
+def test_every_file_and_part_under_way_has_a_connection_that_is_kept() -> None:
+    pools = connections(Endpoint.of(Credentials("http://localstore", "an-id", "a-secret", None)))
+    assert pools.connection_pool_kw["maxsize"] == SLOTS

@@ -65,6 +65,23 @@ def test_an_empty_secret_file_counts_as_none(tmp_path: Path, dotenv: Path) -> No
     assert settings.load({"AWS_ACCESS_KEY_ID_FILE": str(path)}, dotenv).missing == settings.CREDENTIALS
 
 
+@pytest.mark.parametrize("name", [*settings.CREDENTIALS, *settings.OPTIONAL_CREDENTIALS])
+@pytest.mark.parametrize("value", ["one\ntwo", "one two", "one\ttwo", "schl\u00fcssel", "one\x7f"])
+@pytest.mark.parametrize("in_a_file", [False, True])
+def test_a_key_that_no_header_takes_is_refused_and_not_shown(
+    tmp_path: Path, dotenv: Path, name: str, value: str, in_a_file: bool
+) -> None:
+    path, given = tmp_path / "secret", f"{name}_FILE" if in_a_file else name
+    path.write_text(value, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as refused:
+        settings.load({given: str(path) if in_a_file else value}, dotenv)
+    assert str(refused.value) == (
+        f"error: {given} cannot be used\n"
+        "cause: there is a space, a line break or another character in it that no key has\n"
+        f"next: write {name} anew, as one word"
+    )
+
+
 @pytest.mark.parametrize("name", [".env", "secret"])
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / name

@@ -275,6 +275,12 @@ def test_an_interrupted_acquisition_does_not_wait_for_the_library(
         signal.signal(signal.SIGUSR1, before)
 
 
+def test_a_terminal_s_ctrl_c_is_left_to_the_parent(origin: OriginProcess, acquire: Acquire) -> None:
+    pid = _pid(acquire(spec("alpha")))
+    os.kill(pid, signal.SIGINT)  # which a terminal sends to both
+    assert _pid(acquire(spec("beta"))) == pid
+
+
 def test_files_and_folders_that_a_library_removes_meanwhile_count_for_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -145,3 +145,38 @@ def test_a_part_that_fails_gives_its_slot_back() -> None:
             pass
 
     at_work(work, 2)
+
+
+def test_who_waits_for_a_slot_is_told_that_nothing_begins_any_more() -> None:
+    pace, ended = Pace(slots=1), []
+
+    def wait(number: int) -> None:
+        if number == 0:
+            while len(vars(pace._changed)["_waiters"]) < 2:
+                threading.Event().wait(0.001)
+            pace.stop()
+            return
+        try:
+            with pace.slot():
+                pytest.fail("it is taken")
+        except KeyboardInterrupt:
+            ended.append(number)
+
+    with pace.slot():
+        at_work(wait, workers=3)
+    assert sorted(ended) == [1, 2]
+    with pytest.raises(KeyboardInterrupt), pace.slot():
+        pytest.fail("it is free, and that is no matter")
+
+
+def test_after_the_stop_nothing_is_asked_again(pace: Pace) -> None:
+    pace.stop()
+    asked = []
+
+    def request() -> None:
+        asked.append(1)
+        raise RefusedError
+
+    with pytest.raises(RefusedError):
+        pace.ask(request, patient)
+    assert asked == [1]

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 from support.samples import PREFIX, content, entry, spec
-from weightdock.artifact import Digest
+from weightdock.artifact import Digest, ObjectKey
 from weightdock.catalogue.lock import Locked
 from weightdock.errors import ExitCode
-from weightdock.report import ModelResult, Outcome
+from weightdock.report import ModelResult, Operations, Outcome
 from weightdock.store import StoredObject
 from weightdock.store.manifest import Entry
-from weightdock.upload.plan import Action, PlannedUpload, plan, row
+from weightdock.upload.plan import Action, PlannedUpload, operations, plan, row
 
 ALPHA, BETA = spec("alpha"), spec("beta")
 KEY = ALPHA.key(PREFIX)
@@ -92,3 +92,21 @@ def test_an_object_that_is_not_what_the_manifest_says_is_an_error_even_of_a_dry_
         "next: nothing was overwritten; find out who changed what, "
         "then `weightdock upload --force --model toy/alpha` or `make lock`"
     )
+
+
+@pytest.mark.parametrize(
+    ("planned", "others", "expected"),
+    [
+        (Action.NOTHING, 0, Operations(1, 1)),
+        (Action.REFUSE, 0, Operations(1, 1)),
+        (Action.DENY, 0, Operations(1, 1)),
+        (Action.UPLOAD, 0, Operations(3, 2)),
+        (Action.ADOPT, 0, Operations(2, 3)),
+        (Action.NOTHING, 999, Operations(1, 1)),
+        (Action.NOTHING, 1000, Operations(2, 1)),
+    ],
+)
+def test_a_plan_costs_what_its_run_asks_for(planned: Action, others: int, expected: Operations) -> None:
+    # The manifest's own object is listed, too.
+    objects = {ObjectKey(f"{PREFIX}/toy/{number}"): _stored() for number in range(others)}
+    assert operations([PlannedUpload(ALPHA, KEY, planned)], objects) == expected

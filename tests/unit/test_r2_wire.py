@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 
 import pytest
 
@@ -12,7 +14,7 @@ from support.samples import digest, verified
 from support.scripted_server import Answer, Request, Script, scripted, silent
 from support.scripted_store import KEY, SECRET, WEIGHTS, refusal, store_at
 from weightdock.errors import IntegrityError, StoreError
-from weightdock.store import Document, endpoint, multipart, r2
+from weightdock.store import Document, control_plane, endpoint, multipart, r2
 
 OK = Answer()
 
@@ -70,7 +72,7 @@ def test_a_small_file_is_one_conditional_put_that_carries_its_digest(tmp_path: P
 
 
 def test_of_a_file_that_grew_since_it_was_verified_no_more_is_sent_than_was(tmp_path: Path) -> None:
-    file = verified(tmp_path / "alpha")
+    file = verified(tmp_path / "alpha")._replace(identity=None)
     with file.path.open("ab") as stream:
         stream.write(b"GET / HTTP/1.1\r\n\r\n")
     with scripted(OK) as script:
@@ -87,7 +89,7 @@ def test_a_file_that_got_shorter_since_it_was_verified_is_said_so_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
     monkeypatch.setattr(r2, "SINGLE_PUT_BYTES", limit)
-    file = verified(tmp_path / "alpha")
+    file = verified(tmp_path / "alpha")._replace(identity=None)
     file.path.write_bytes(WEIGHTS[:5])
     with scripted(BEGUN, OK) as script, pytest.raises(StoreError) as refused:
         store_at(script.url).put_file(file, KEY, lambda _: None)
@@ -97,6 +99,30 @@ def test_a_file_that_got_shorter_since_it_was_verified_is_said_so_at_once(
         f"cause: {missing} bytes are missing: somebody wrote to it since it was verified\n"
         "next: see to the disk and to who else writes there, then run again"
     )
+
+
+def _another(path: Path) -> None:
+    (path.parent / "another").write_bytes(WEIGHTS.swapcase())
+    (path.parent / "another").rename(path)
+
+
+def _written_to(path: Path) -> None:
+    path.write_bytes(WEIGHTS.swapcase())
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("parts_before", [0, 1, 2])
+@pytest.mark.parametrize("change", [_another, _written_to])
+def test_parts_of_what_is_not_what_was_verified_are_never_completed(
+    tmp_path: Path, change: Callable[[Path], None], parts_before: int
+) -> None:
+    file = verified(tmp_path / "alpha")
+    if parts_before == 0:
+        change(file.path)
+    with scripted(BEGUN, OK, OK, OK, COMPLETED) as script, pytest.raises(StoreError) as refused:
+        store_at(script.url).put_file(file, KEY, lambda sent: change(file.path) if sent == 8 * parts_before else None)
+    assert refused.value.cause == "it is not what it was: somebody wrote to it since it was verified"
+    assert len(_lines(script)) == 1 + parts_before
 
 
 def test_a_disk_that_does_not_give_a_file_is_no_fault_of_the_store(tmp_path: Path) -> None:
@@ -240,3 +266,37 @@ def test_a_slow_way_out_has_as_long_as_an_answer_has_and_not_as_connecting_has(
             sent.result(timeout=0.6)
         far.read(size)
         assert sent.result(timeout=10)
+
+
+def test_what_is_gone_that_was_to_be_replaced_is_said_so(tmp_path: Path) -> None:
+    gone = Answer(404)
+    with scripted(Answer(412), gone, Answer(412), gone, gone) as script, pytest.raises(StoreError) as refused:
+        store_at(script.url).put_file(verified(tmp_path / "alpha"), KEY, lambda _: None, replacing='"e"')
+    assert str(refused.value) == (
+        f"error: the store did not keep {KEY}\n"
+        "cause: what it was to replace was removed meanwhile\n"
+        "next: run again without --force"
+    )
+
+
+def test_several_threads_that_need_botocore_first_make_one_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together, made, two = Barrier(4), list[object](), Barrier(2)
+
+    def make_client(*_: object) -> object:
+        made.append(object())
+        with suppress(BrokenBarrierError):
+            two.wait(timeout=0.1)  # for another that makes one, too
+        return made[-1]
+
+    monkeypatch.setattr(control_plane, "make_client", make_client)
+    bucket = store_at("http://127.0.0.1:1")._bucket
+
+    def use(_: int) -> object:
+        together.wait(timeout=60)
+        return bucket.client
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(use, range(4))) == {made[0]}
+    assert len(made) == 1

@@ -86,6 +86,18 @@ def test_a_setting_that_means_nothing_is_refused_with_one_that_does(
     assert (refused.value.what, refused.value.next) == (f"{name} cannot be {value!r}", next)
 
 
+@pytest.mark.parametrize("name", ["WEIGHTDOCK_GITHUB_URL", "HF_ENDPOINT"])
+@pytest.mark.parametrize("user", ["robot:hunter2@", "robot@", "@"])
+def test_an_origin_s_url_with_a_password_is_refused_since_manifests_would_show_it(
+    dotenv: Path, name: str, user: str
+) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        settings.load({name: f"https://{user}mirror.example/a@b"}, dotenv)
+    assert refused.value.what == f"{name} cannot be used"
+    assert "hunter2" not in str(refused.value)
+    assert settings.load({name: "https://mirror.example/a@b/"}, dotenv).origins[name] == "https://mirror.example/a@b"
+
+
 def test_the_environment_wins_over_dotenv_and_an_empty_variable_counts_as_none(dotenv: Path) -> None:
     dotenv.write_text(
         "WEIGHTDOCK_BUCKET=of-dotenv\nWEIGHTDOCK_PREFIX=of/dotenv\nHF_ENDPOINT='https://dotenv.example'\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.samples import tree
+from weightdock.errors import StoreError
 from weightdock.store.unfinished import Begun, Unfinished
 
 URL, BUCKET, KEY = "https://account.r2.example", "weights", "models/pretrained/toy/alpha.bin"
@@ -44,6 +46,26 @@ def records(folder: Path) -> Unfinished:
 def _only_file(folder: Path) -> Path:
     [path] = folder.iterdir()
     return path
+
+
+def test_records_are_the_group_s_whatever_the_umask_says(records: Unfinished, folder: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        records.keep(KEY, BEGUN)
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, _only_file(folder))] == [0o2775, 0o664]
+
+
+def test_a_record_that_cannot_be_removed_does_not_fail_an_upload_that_is_there(
+    records: Unfinished, folder: Path
+) -> None:
+    records.keep(KEY, BEGUN)
+    path = _only_file(folder)
+    path.unlink()
+    path.mkdir()
+    records.forget(KEY)
+    assert path.is_dir()
 
 
 def test_nothing_was_begun_where_nothing_is(records: Unfinished, folder: Path) -> None:
@@ -161,7 +183,7 @@ def test_a_run_that_ends_while_it_keeps_a_record_leaves_the_one_before(
             broken.setattr(Path, "write_text", _fails)
         else:
             broken.setattr(os, "replace", _fails)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(StoreError, match="No space left"):
             records.keep(KEY, replace(BEGUN, upload_id="another"))
     assert records.find(KEY) == BEGUN
     assert Unfinished(folder, URL, BUCKET).find(KEY) == BEGUN

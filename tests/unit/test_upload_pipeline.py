@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Barrier
+from threading import Event as Happened
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.fake_loader import FakeLoader
 from support.lock_samples import locked_toy
 from support.memory_store import MemoryStore
 from support.samples import (
@@ -32,6 +34,7 @@ from weightdock.errors import ConfigurationError, ExitCode, IntegrityError, Orig
 from weightdock.events import Event, Stage, State
 from weightdock.report import ModelResult, Outcome, RunReport
 from weightdock.store import BytesObserver, manifest
+from weightdock.upload import pipeline
 from weightdock.upload.pipeline import Upload
 from weightdock.verify import VerifiedFile
 
@@ -58,6 +61,30 @@ def test_files_are_sent_beside_each_other(bench: Bench, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(MemoryStore, "put_file", put_file)
     assert bench.run().exit_code is ExitCode.DONE
+
+
+def test_after_ctrl_c_what_waits_to_be_sent_is_not(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, under_way = list[ObjectKey](), Happened()
+
+    def put_file(
+        store: MemoryStore, _file: VerifiedFile, key: ObjectKey, _sent: BytesObserver, _replacing: str | None = None
+    ) -> bool:
+        begun.append(key)
+        under_way.set()
+        return store.stopped.wait(timeout=SECONDS)
+
+    def load(_loader: FakeLoader, spec: ModelSpec, _path: Path) -> None:
+        if spec == SPECS[-1]:
+            assert under_way.wait(timeout=SECONDS)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "SLOTS", 1)
+    monkeypatch.setattr(MemoryStore, "put_file", put_file)
+    monkeypatch.setattr(FakeLoader, "load", load)
+    with pytest.raises(KeyboardInterrupt):
+        bench.run()
+    assert begun == [key_of("alpha")]
+    assert bench.store.stopped.is_set()
 
 
 def _there(name: str) -> Row:

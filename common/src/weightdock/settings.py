@@ -23,6 +23,7 @@ OPTIONAL_CREDENTIALS = ("AWS_SESSION_TOKEN",)
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
 # localhost and compose's service names. A name that begins with a digit may be an address in disguise (0x7f000001).
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_KEY = re.compile(r"[!-~]*")  # what a header takes
 _MEMORY = re.compile(r"([1-9][0-9]{0,11})([kmg]?)b?", re.IGNORECASE)  # as compose writes it
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -101,8 +102,8 @@ def read(given: Variables) -> Settings:
         bucket=given.plain("WEIGHTDOCK_BUCKET") or "vision-platform-prod",
         prefix=(given.plain("WEIGHTDOCK_PREFIX") or "models/pretrained").strip("/"),
         cache=Path(given.plain("WEIGHTDOCK_CACHE") or "/workspace/data/.cache/models"),
-        github_url=(given.plain("WEIGHTDOCK_GITHUB_URL") or "https://github.com").rstrip("/"),
-        hf_endpoint=(given.plain("HF_ENDPOINT") or "https://huggingface.co").rstrip("/"),
+        github_url=_origin(given, "WEIGHTDOCK_GITHUB_URL", "https://github.com"),
+        hf_endpoint=_origin(given, "HF_ENDPOINT", "https://huggingface.co"),
         memory_bytes=_memory(given.plain("WEIGHTDOCK_MEMORY") or "4g"),
         licences=LicencePolicy.parse(
             *(given.plain(f"WEIGHTDOCK_LICENCE_{name}") for name in ("ALLOW", "WARN", "DENY"))
@@ -154,14 +155,21 @@ class Variables:
                 cause="one of them would silently lose",
                 next=f"unset {name} or {name}_FILE",
             )
-        if not path:
-            return value
-        try:
-            return Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
+        if path:
+            try:
+                value = Path(path).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigurationError(
+                    f"{name}_FILE cannot be read", cause=str(error), next=f"mend the file or the path in {name}_FILE"
+                ) from error
+        if not _KEY.fullmatch(value):  # which it does not show: it may be most of a key
+            where = f"{name}_FILE" if path else name
             raise ConfigurationError(
-                f"{name}_FILE cannot be read", cause=str(error), next=f"mend the file or the path in {name}_FILE"
-            ) from error
+                f"{where} cannot be used",
+                cause="there is a space, a line break or another character in it that no key has",
+                next=f"write {name} anew, as one word",
+            )
+        return value
 
 
 def given() -> Variables:
@@ -177,6 +185,18 @@ def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
 def inherited_environment() -> dict[str, str]:
     """The environment that a child without credentials gets."""
     return without_secrets(os.environ)
+
+
+def _origin(given: Variables, name: str, default: str) -> str:
+    """Where an origin is: manifests, locks and messages show it. Raises ConfigurationError."""
+    value = given.plain(name) or default
+    if "@" in value.partition("://")[2].partition("/")[0]:
+        raise ConfigurationError(
+            f"{name} cannot be used",
+            cause="it has a user and perhaps a password, which manifests, locks and messages would show",
+            next=f"{name}=https://HOST, of a mirror that asks for none, or that knows this machine",
+        )
+    return value.rstrip("/")
 
 
 def _memory(text: str) -> int:

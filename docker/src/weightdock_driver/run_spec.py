@@ -107,7 +107,8 @@ def environment(settings: Settings) -> tuple[Variable, ...]:
         Variable("WEIGHTDOCK_PREFIX", settings.prefix),
         Variable("WEIGHTDOCK_GITHUB_URL", settings.github_url),
         Variable("HF_ENDPOINT", settings.hf_endpoint),
-        Variable("WEIGHTDOCK_CACHE_BYTES", str(settings.cache_bytes or "")),
+        Variable("WEIGHTDOCK_CACHE_BYTES", "" if settings.cache_bytes is None else str(settings.cache_bytes)),
+        Variable("WEIGHTDOCK_OFFLINE", "1" if settings.offline else ""),
         Variable("WEIGHTDOCK_PINNED", ",".join(settings.pinned)),
         *(Variable(name, value) for name, value in settings.licences.variables().items()),
     )

@@ -109,6 +109,16 @@ def test_force_is_for_one_named_model(bench: Bench, options: list[str], count: i
     assert bench.stored() == before
 
 
+def test_force_has_no_model_where_this_share_has_none(bench: Bench) -> None:
+    options = ("upload", "--force", "--model", "alpha", "--dry-run", "--share")
+    refused, _ = sorted((bench.run(*options, share) for share in ("0/2", "1/2")), key=lambda ran: -ran.code)
+    assert (refused.code, refused.stderr) == (
+        2,
+        "error: --force replaces one model\ncause: the options name 0\n"
+        "next: weightdock upload --force --model FRAMEWORK/MODEL\n",
+    )
+
+
 def test_a_forced_plan_would_replace_and_does_not(bench: Bench) -> None:
     bench.fill("alpha", "beta")
     before = bench.stored()

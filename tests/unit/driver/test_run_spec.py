@@ -86,6 +86,16 @@ def test_a_session_token_and_settings_pass_into_the_container_and_the_hosts_cach
     }
 
 
+def test_what_keeps_a_node_in_passes_into_the_container() -> None:
+    given = loaded(WEIGHTDOCK_OFFLINE="1", WEIGHTDOCK_CACHE_BYTES="0", WEIGHTDOCK_PINNED="timm/* sam2_t")
+    told = {one.name: one.value for one in environment(given) if one.name.startswith("WEIGHTDOCK_")}
+    assert {name: told.get(name) for name in ("WEIGHTDOCK_OFFLINE", "WEIGHTDOCK_CACHE_BYTES", "WEIGHTDOCK_PINNED")} == {
+        "WEIGHTDOCK_OFFLINE": "1",
+        "WEIGHTDOCK_CACHE_BYTES": "0",
+        "WEIGHTDOCK_PINNED": "timm/*,sam2_t",
+    }
+
+
 def test_the_licence_policy_passes_into_the_container_and_the_memory_is_a_limit_around_it() -> None:
     given = loaded(WEIGHTDOCK_LICENCE_DENY="agpl-*, gpl-*", WEIGHTDOCK_LICENCE_ALLOW="", WEIGHTDOCK_MEMORY="8g")
     told = {one.name: one.value for one in environment(given)}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -85,7 +86,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             "next: run again with `weightdock --log-level debug …`, and report what it shows",
             err=True,
         )
+        _let_go_of_stdout()
         sys.exit(ExitCode.SOME_FAILED)
     finally:
         gc.freeze()  # or Python would search all of it for cycles once more before it ends
     sys.exit(ExitCode.DONE)
+
+
+def _let_go_of_stdout() -> None:
+    """Where it takes nothing, as on a full disk, Python would fail once more at its end, with another exit code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -64,7 +64,7 @@ def upload(
         raise ConfigurationError(
             "--force replaces one model",
             cause=f"the options name {len(specs)}",
-            next=f"weightdock upload --force --model {specs[0].model}",
+            next=f"weightdock upload --force --model {specs[0].model if specs else 'FRAMEWORK/MODEL'}",
         )
     as_data = as_json or as_events
     if dry_run and len(configured.missing) == len(settings.CREDENTIALS):

@@ -110,3 +110,6 @@ class ObjectStore(Protocol):
 
     def abort(self, upload: PendingUpload) -> None:
         """End one and drop its parts. One that is gone already is none to complain of."""
+
+    def stop(self) -> None:
+        """Let no file or part begin any more: who would send one gets a KeyboardInterrupt in its thread."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from threading import RLock
 from typing import TYPE_CHECKING, TypeVar
 
 from weightdock.settings import Settings
@@ -26,7 +26,7 @@ _Answer = TypeVar("_Answer")
 
 
 class Bucket:
-    """The bucket of ``settings``. Cheap to make: either plane is imported by the first who uses it."""
+    """The bucket of ``settings``. Cheap to make: either plane is made by the first thread that uses it."""
 
     def __init__(self, settings: Settings, pace: Pace | None = None) -> None:
         """Raise ConfigurationError without credentials."""
@@ -34,31 +34,41 @@ class Bucket:
         self.pace = pace or Pace()
         self._credentials = settings.credentials
         self._has_answered = False
+        self._making = RLock()
+        self._data: DataPlane | None = None
+        self._client: S3Client | None = None
+        self._endpoint: Endpoint | None = None
 
     @property
     def endpoint(self) -> str:
         """Where the bucket is."""
         return self._credentials.endpoint_url
 
-    @cached_property
+    @property
     def data(self) -> DataPlane:
         """What carries bytes."""
-        from weightdock.store.data_plane import DataPlane
+        with self._making:
+            if self._data is None:
+                from weightdock.store.data_plane import DataPlane
 
-        return DataPlane(self._credentials, self._endpoint)
+                self._data = DataPlane(self._credentials, self._way())
+            return self._data
 
-    @cached_property
+    @property
     def client(self) -> S3Client:
         """What carries none: botocore's client."""
-        from weightdock.store.control_plane import make_client
+        with self._making:
+            if self._client is None:
+                from weightdock.store.control_plane import make_client
 
-        return make_client(self._credentials, self._endpoint)
+                self._client = make_client(self._credentials, self._way())
+            return self._client
 
-    @cached_property
-    def _endpoint(self) -> Endpoint:
+    def _way(self) -> Endpoint:
         from weightdock.store.endpoint import Endpoint
 
-        return Endpoint.of(self._credentials)
+        self._endpoint = self._endpoint or Endpoint.of(self._credentials)
+        return self._endpoint
 
     def ask(self, doing: str, request: Callable[[], _Answer]) -> _Answer:
         """The answer to ``request``. Raises StoreError, "the store did not ``doing``"."""
@@ -88,7 +98,7 @@ class Bucket:
         except StoreFault:
             raise
         except Exception as error:
-            if "client" not in self.__dict__:  # only who uses it fails as botocore does
+            if self._client is None:  # only who uses it fails as botocore does
                 raise
             from weightdock.store.control_plane import fault
 

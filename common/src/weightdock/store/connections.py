@@ -72,7 +72,8 @@ class Connections:
         connection, response = self._free() or self._new(), None
         try:
             try:
-                with suppress(ConnectionError):  # who hangs up before the end of a body may have said why
+                # Who hangs up before the end of a body may have said why.
+                with suppress(ConnectionError, ssl.SSLEOFError):
                     connection.request(method, path, body, dict(headers))
                 response = connection.getresponse()
             except (OSError, HTTPException) as error:

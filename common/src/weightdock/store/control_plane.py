@@ -17,15 +17,13 @@ from urllib3 import PoolManager, ProxyManager, Timeout, exceptions
 
 from weightdock.store import endpoint
 from weightdock.store.endpoint import Endpoint
+from weightdock.store.pace import SLOTS
 from weightdock.store.refusals import BrokenOff, Refused, Senseless, StoreFault, Unreached, Way
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
     from weightdock.settings import Credentials
-
-
-_CONNECTIONS = 8
 
 
 def make_client(credentials: Credentials, to: Endpoint) -> S3Client:
@@ -69,7 +67,7 @@ def make_client(credentials: Credentials, to: Endpoint) -> S3Client:
 def connections(to: Endpoint) -> PoolManager:
     """For several threads. Nobody asks again here: the pace does, for all workers together."""
     given: dict[str, Any] = {
-        "maxsize": _CONNECTIONS,
+        "maxsize": SLOTS,
         "retries": False,
         "timeout": Timeout(connect=endpoint.CONNECT_SECONDS, read=endpoint.READ_SECONDS),
         "ssl_context": to.tls if to.url.scheme == "https" else None,

@@ -49,6 +49,7 @@ class Pace:
         self._limit = self._most = slots
         self._in_flight = 0
         self._calm = 0  # successes since the limit last changed
+        self._stopped = False
 
     def ask(self, request: Callable[[], _Answer], passing: Callable[[Exception], int]) -> _Answer:
         """The answer to ``request``, asked again after refusals that pass.
@@ -73,9 +74,11 @@ class Pace:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Wait until one more file or part may be in flight."""
+        """Wait until one more file or part may be in flight. Raises KeyboardInterrupt after :meth:`stop`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._in_flight < self._limit)
+            self._changed.wait_for(lambda: self._stopped or self._in_flight < self._limit)
+            if self._stopped:
+                raise KeyboardInterrupt
             self._in_flight += 1
         try:
             yield
@@ -83,6 +86,12 @@ class Pace:
             with self._changed:
                 self._in_flight -= 1
                 self._changed.notify()
+
+    def stop(self) -> None:
+        """Let nothing more be in flight than is, and nothing that is refused be asked again."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
 
     @property
     def limit(self) -> int:
@@ -99,7 +108,7 @@ class Pace:
         None when the budget is used up.
         """
         with self._changed:
-            if self._budget < _TENTHS:
+            if self._stopped or self._budget < _TENTHS:
                 return None
             self._budget -= _TENTHS
             self._calm = 0

@@ -73,10 +73,15 @@ class R2Store:
             if created or self.holds(file, key):
                 sent(file.size_bytes)
                 return created
+        removed = replacing is not None and self.head(key) is None
         raise StoreError(
             f"the store did not keep {key}",
-            cause="its upload was ended by somebody else, or had expired, each time before it was complete",
-            next="run again; if it stays so, find out what aborts uploads in this bucket",
+            cause="what it was to replace was removed meanwhile"
+            if removed
+            else "its upload was ended by somebody else, or had expired, each time before it was complete",
+            next="run again without --force"
+            if removed
+            else "run again; if it stays so, find out what aborts uploads in this bucket",
         )
 
     def holds(self, file: VerifiedFile, key: ObjectKey) -> bool:
@@ -200,6 +205,10 @@ class R2Store:
         abort = partial(self._bucket.client.abort_multipart_upload, Bucket=self._bucket.name, Key=upload.key)
         self._bucket.ask_unless(GONE, f"abort {upload.key}", lambda: abort(UploadId=upload.upload_id))
 
+    def stop(self) -> None:
+        """See :class:`weightdock.store.ObjectStore`."""
+        self._bucket.pace.stop()
+
     def _path(self, key: ObjectKey) -> str:
         return f"{self._bucket.name}/{key}"
 
@@ -213,7 +222,7 @@ class R2Store:
 
         # What the store compares on arrival is the digest that was verified: a file that somebody wrote to since is
         # refused.
-        body = Body(Section(file.path, 0, file.size_bytes), file.size_bytes, file.sha256.hex)
+        body = Body(Section(file.path, 0, file.size_bytes, file.identity), file.size_bytes, file.sha256.hex)
 
         def whole() -> bool:
             self._bucket.data.put(self._path(key), body, headers)

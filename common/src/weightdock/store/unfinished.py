@@ -13,9 +13,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
+
+from weightdock.errors import StoreError
+
+_FOLDER_MODE, _FILE_MODE = 0o2775, 0o664  # the group's, as everything in the cache
 
 
 @dataclass(frozen=True)
@@ -45,16 +50,27 @@ class Unfinished:
         return begun if isinstance(begun.upload_id, str) else None
 
     def keep(self, key: str, begun: Begun) -> None:
-        """Remember it. Raises OSError."""
+        """Remember it. Raises StoreError."""
         path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.{uuid4().hex}")
-        temporary.write_text(json.dumps(asdict(begun)), encoding="utf-8")
-        os.replace(temporary, path)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with suppress(PermissionError):  # another user's, whose mode is right already
+                self._folder.chmod(_FOLDER_MODE)
+            temporary.write_text(json.dumps(asdict(begun)), encoding="utf-8")
+            temporary.chmod(_FILE_MODE)
+            os.replace(temporary, path)
+        except OSError as error:
+            raise StoreError(
+                f"the cache did not take the record of {key}",
+                cause=str(error),
+                next="see to the disk (df -h) and to who may write to WEIGHTDOCK_CACHE, then run again",
+            ) from error
 
     def forget(self, key: str) -> None:
-        """It has ended, or is gone."""
-        self._path(key).unlink(missing_ok=True)
+        """It has ended, or is gone. A record that stays for all that is of an upload that nobody finds."""
+        with suppress(OSError):
+            self._path(key).unlink()
 
     def _path(self, key: str) -> Path:
         name = hashlib.sha256(f"{self._place}\n{key}".encode()).hexdigest()

@@ -96,10 +96,10 @@ def plan(
 
 def operations(planned: Sequence[PlannedUpload], objects: Mapping[ObjectKey, StoredObject]) -> Operations:
     """What planning took and the uploads are going to take, retries aside."""
-    lists = max(1, -(-len(objects) // _LISTED_AT_ONCE))
+    lists = -(-(len(objects) + 1) // _LISTED_AT_ONCE)  # with the manifest's own
     work = [one for one in planned if one.action in (Action.UPLOAD, Action.REPLACE)]
     puts = sum(put_operations(one.size_bytes or 0) for one in work)
-    publish = 1 if any(one.action not in (Action.NOTHING, Action.DENY) for one in planned) else 0
+    publish = 1 if any(one.action not in (Action.NOTHING, Action.DENY, Action.REFUSE) for one in planned) else 0
     heads = sum(one.action is Action.ADOPT for one in planned)
     return Operations(class_a=lists + puts + publish, class_b=1 + publish + heads)
 
