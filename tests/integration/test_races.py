@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 from uuid import uuid4
 
 import pytest
@@ -84,3 +84,26 @@ def test_eight_uploaders_of_a_model_each_lose_no_entry_of_the_manifest(
         refused = {one.status for one in quick_r2.double.record.entries("PutObject", key="manifest.json")}
         assert refused & {412, 429}, "they did not race"
     announce(pytestconfig, f"races: {ROUNDS} rounds of {RACERS} uploaders of a model each, one manifest")
+
+
+def test_an_uploader_leaves_another_s_parts_alone_though_they_share_a_cache(
+    quick_r2: Bench, tmp_path: Path, uploaders: Uploaders
+) -> None:
+    scene = Scene(quick_r2, tmp_path, {"large": MODELS["large"]}).with_an_earlier_model()
+    under_way, released = Event(), Event()
+
+    def hold() -> None:
+        under_way.set()
+        assert released.wait(60)
+
+    quick_r2.double.inject(Call(function=hold), When("UploadPart"))
+    first = uploaders.start(scene.job("shared"))
+    assert under_way.wait(60)
+    second = uploaders.start(scene.job("shared"))
+    assert second.wait() == 0, second.output()
+    released.set()
+    assert first.wait() == 0, first.output()
+    assert (first.outcomes(), second.outcomes()) == ({"large": "Already exists in R2"}, {"large": "uploaded"})
+    assert len(scene.requests("large", "CreateMultipartUpload")) == 2
+    assert not any(scene.parts().values())
+    scene.assert_whole()

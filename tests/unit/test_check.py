@@ -23,7 +23,7 @@ KEY = ALPHA.key(PREFIX)
 WEIGHTS, OTHERS = content("alpha"), content("alpha").swapcase()
 SIZE = len(WEIGHTS)
 MANIFEST = manifest_key(PREFIX, TOY)
-REPLACES = "find out who changed it; `weightdock upload --force --model toy/alpha` replaces it"
+REPLACES = "find out who changed it; `weightdock-driver upload --force --model toy/alpha` replaces it"
 LOCKED = Locked(ALPHA.model, "", provenance().url, "r1", SIZE, digest(WEIGHTS), "MIT", {"toy": "1.0"})
 
 
@@ -73,9 +73,9 @@ def _differs(how: str) -> Row:
     return _failed(IntegrityError("toy/alpha in the store is not what it should be", cause=cause, next=REPLACES))
 
 
-def _missing(where: str, what: str) -> Row:
+def _missing(where: str, what: str, next: str = "make upload/toy") -> Row:
     cause = f"there is no {what} for {KEY}"
-    return _failed(StoreError(f"toy/alpha is not in {where}", cause=cause, next="make upload/toy"))
+    return _failed(StoreError(f"toy/alpha is not in {where}", cause=cause, next=next))
 
 
 BOTH = pytest.mark.parametrize("deep", [False, True], ids=["fast", "deep"])
@@ -117,7 +117,7 @@ def test_an_object_without_metadata_is_compared_by_size_and_the_report_says_so(f
     report = filled.check(ALPHA)
     assert rows(report) == [_verified("alpha", "size only")]
     assert [row.warning for row in report.results] == [
-        "it carries no digest of its own; `weightdock verify --deep` reads it"
+        "it carries no digest of its own; `verify --deep` (make: DEEP=1) reads it"
     ]
     read = filled.check(ALPHA, deep=True)
     assert rows(read) == [_verified("alpha", "every byte")]
@@ -159,7 +159,8 @@ def test_bytes_that_rotted_under_good_metadata_are_found_by_reading_alone(filled
 @BOTH
 def test_a_model_that_is_nowhere_is_missing_in_the_manifest(bench: Bench, deep: bool) -> None:
     report = bench.check(ALPHA, deep=deep)
-    assert rows(report) == [_missing("the manifest", "entry")]
+    elsewhere = "check WEIGHTDOCK_BUCKET and WEIGHTDOCK_PREFIX; if they are right: make upload/toy"
+    assert rows(report) == [_missing("the manifest", "entry", elsewhere)]
     assert report.exit_code is ExitCode.STORE
 
 
@@ -271,3 +272,15 @@ def test_progress_is_told_where_bytes_are_read(bench: Bench) -> None:
     bench.store.lose(KEY)
     bench.check(ALPHA)
     assert bench.heard == [Event(ALPHA.model, Stage.VERIFY, State.FAILED, note="toy/alpha is not in the store")]
+
+
+@BOTH
+def test_a_manifest_that_makes_no_sense_fails_its_own_models_and_the_others_are_checked(
+    filled: Bench, deep: bool
+) -> None:
+    game = ALPHA._replace(model=ModelId(Framework("game"), "alpha"))
+    filled.store.keep(manifest.manifest_key(PREFIX, Framework("game")), b"{")
+    report = filled.check(game, ALPHA, deep=deep)
+    assert [row.outcome for row in report.results] == [Outcome.FAILED, Outcome.VERIFIED]
+    assert [row.error.what for row in report.results if row.error] == [f"{PREFIX}/game/manifest.json is malformed"]
+    assert report.exit_code is ExitCode.STORE

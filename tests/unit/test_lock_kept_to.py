@@ -129,7 +129,7 @@ def test_a_manifest_that_differs_from_the_lock_is_an_integrity_error_and_nothing
         f"cause: {key_of()}: the manifest says sha256 {digest(content('alpha'))}, "
         f"and models.lock says {digest(b'other')}\n"
         "next: nothing was overwritten; find out who changed what, "
-        "then `weightdock upload --force --model toy/alpha` or `make lock`"
+        "then `weightdock-driver upload --force --model toy/alpha` or `make lock`"
     )
     assert loader.requests == []
 

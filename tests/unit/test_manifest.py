@@ -238,7 +238,7 @@ def test_a_malformed_manifest_is_named_with_what_is_wrong_and_what_helps() -> No
     assert str(refused.value) == (
         f"error: {KEY} is malformed\n"
         "cause: KeyError: 'models'\n"
-        "next: restore it, or delete it and run `weightdock upload`, which writes it anew"
+        "next: restore it, or delete it: then `make upload/toy` writes it anew"
     )
 
 

@@ -235,7 +235,7 @@ def test_a_manifest_that_names_a_file_of_another_kind_is_refused(node: Node) -> 
             "alpha",
             "error: the manifest of toy names a file of another kind for toy/alpha\n"
             "cause: it ends in .sh, and what toy loads ends in .bin\n"
-            "next: find out who wrote the manifest; `weightdock upload` writes a good one",
+            "next: find out who wrote the manifest; `make upload/toy` writes a good one",
         )
     ]
     assert (report.exit_code, files(node.root)) == (ExitCode.INTEGRITY, set())

@@ -90,7 +90,7 @@ def test_an_object_that_is_not_what_the_manifest_says_is_an_error_even_of_a_dry_
         "error: toy/alpha in the store is not what it should be\n"
         f"cause: {KEY}: it has 1 bytes, and the manifest says {SIZE}\n"
         "next: nothing was overwritten; find out who changed what, "
-        "then `weightdock upload --force --model toy/alpha` or `make lock`"
+        "then `weightdock-driver upload --force --model toy/alpha` or `make lock`"
     )
 
 

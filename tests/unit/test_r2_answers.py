@@ -169,7 +169,7 @@ def test_an_object_of_another_size_is_refused_before_a_byte_of_it_is_taken(answe
     assert str(refused.value) == (
         f"error: {KEY} is not what it should be\n"
         f"cause: its size is {size} bytes, and the manifest says {len(WEIGHTS)}\n"
-        "next: nothing was kept of it; find out who put it there (`weightdock verify`)"
+        "next: nothing was kept of it; find out who put it there (`weightdock verify --deep`)"
     )
     assert (read.count, len(script.requests)) == (0, 1)
 

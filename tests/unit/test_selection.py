@@ -92,6 +92,7 @@ def test_a_name_that_nothing_has_is_refused_with_the_nearest_ones(
     with pytest.raises(ConfigurationError) as refused:
         catalogue.select(patterns, tuple(map(Framework, chosen)))
     kind = what.split()[1]
+    where = ", ".join(chosen) if kind == "model" and chosen else "the catalogue"
     assert str(refused.value) == (
-        f"error: {what}\ncause: no {kind} of the catalogue has that name\nnext: nearest names: {nearest}"
+        f"error: {what}\ncause: no {kind} of {where} has that name\nnext: nearest names: {nearest}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from weightdock import settings
 from weightdock.errors import ConfigurationError
 from weightdock.licence import LicencePolicy
 from weightdock.settings import Credentials, Settings
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -84,6 +87,51 @@ def test_a_setting_that_means_nothing_is_refused_with_one_that_does(
     with pytest.raises(ConfigurationError) as refused:
         settings.load({name: value}, dotenv)
     assert (refused.value.what, refused.value.next) == (f"{name} cannot be {value!r}", next)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("WEIGHTDOCK_LICENSE_DENY", "; is it WEIGHTDOCK_LICENCE_DENY?"),
+        ("WEIGHTDOCK_BUCKT", "; is it WEIGHTDOCK_BUCKET?"),
+        ("WEIGHTDOCK_X", ""),
+    ],
+)
+@pytest.mark.parametrize("in_dotenv", [False, True])
+def test_a_setting_that_nobody_reads_is_warned_of(
+    dotenv: Path, caplog: pytest.LogCaptureFixture, name: str, hint: str, in_dotenv: bool
+) -> None:
+    if in_dotenv:
+        dotenv.write_text(f"{name}=agpl-*\n")
+    settings.load({"WEIGHTDOCK_CACHE": "/here", "WEIGHT": "1"} | ({} if in_dotenv else {name: "agpl-*"}), dotenv)
+    assert caplog.messages == [f"warning: {name} is no setting, and nobody reads it{hint}"]
+
+
+def test_every_setting_that_is_documented_is_known(dotenv: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pages = [ROOT / "README.md", ROOT / ".env.example", ROOT / "compose.yaml", *(ROOT / "docs").glob("*.md")]
+    scripts = [path for path in (ROOT / "docker").iterdir() if path.is_file()]
+    named = {name for path in (*pages, *scripts) for name in re.findall("WEIGHTDOCK_[A-Z_]+[A-Z]", path.read_text())}
+    values = dict.fromkeys(named, "") | {"WEIGHTDOCK_BUCKET": "b"}
+    settings.load(values, dotenv)
+    assert caplog.messages == []
+    assert {"WEIGHTDOCK_CACHE", "WEIGHTDOCK_LICENCE_DENY", "WEIGHTDOCK_IMAGE_TAR"} <= named
+
+
+@pytest.mark.parametrize("prefix", ["../x", "a/../b", "a//b", ".", "a b", "a\nb", "schlüssel", "/"])
+def test_a_prefix_that_a_store_takes_amiss_is_refused(dotenv: Path, prefix: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        settings.load({"WEIGHTDOCK_PREFIX": prefix}, dotenv)
+    assert (refused.value.what, refused.value.next) == (
+        f"WEIGHTDOCK_PREFIX cannot be {prefix!r}",
+        "WEIGHTDOCK_PREFIX=models/pretrained",
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "prefix"), [("/p/", "p"), ("a/b.c/d_e=f-g", "a/b.c/d_e=f-g"), ("..a", "..a"), ("", "models/pretrained")]
+)
+def test_a_prefix_is_names_between_slashes(dotenv: Path, given: str, prefix: str) -> None:
+    assert settings.load({"WEIGHTDOCK_PREFIX": given}, dotenv).prefix == prefix
 
 
 @pytest.mark.parametrize("name", ["WEIGHTDOCK_GITHUB_URL", "HF_ENDPOINT"])

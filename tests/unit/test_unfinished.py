@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
@@ -46,6 +47,38 @@ def records(folder: Path) -> Unfinished:
 def _only_file(folder: Path) -> Path:
     [path] = folder.iterdir()
     return path
+
+
+def test_an_upload_whose_run_still_lives_is_not_taken_over(records: Unfinished, folder: Path) -> None:
+    another = Unfinished(folder, URL, BUCKET)  # as another process has it: its own open files
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with records.at_work(KEY):
+        records.keep(KEY, BEGUN)
+        assert another.find(KEY) == BEGUN
+        assert another.take(KEY) is None
+        assert records.take(KEY) == BEGUN
+        assert len(list(Path("/proc/self/fd").iterdir())) == before + 1
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert another.take(KEY) == BEGUN
+
+
+def test_an_upload_whose_run_is_no_more_is_taken_over_by_one(records: Unfinished, folder: Path) -> None:
+    records.keep(KEY, BEGUN)
+    os.close(records._locked.pop(KEY))  # as when its process is killed
+    first, second = Unfinished(folder, URL, BUCKET), Unfinished(folder, URL, BUCKET)
+    assert (first.take(KEY), second.take(KEY)) == (BEGUN, None)
+
+
+def test_where_there_are_no_locks_an_upload_is_taken_over_as_ever(
+    records: Unfinished, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_handle: int, _how: int) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    records.keep(KEY, BEGUN)
+    assert Unfinished(folder, URL, BUCKET).take(KEY) == BEGUN
+    assert records._locked == {}
 
 
 def test_records_are_the_group_s_whatever_the_umask_says(records: Unfinished, folder: Path) -> None:

@@ -60,6 +60,10 @@ class StoreError(WeightdockError):
     exit_code = ExitCode.STORE
 
 
+class ManifestError(StoreError):
+    """A manifest that makes no sense. Other frameworks have others."""
+
+
 class EngineError(WeightdockError):
     """No container engine, or no right to it, or it failed."""
 

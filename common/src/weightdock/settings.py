@@ -20,10 +20,19 @@ from weightdock.licence import LicencePolicy
 CREDENTIALS = ("AWS_S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 OPTIONAL_CREDENTIALS = ("AWS_SESSION_TOKEN",)
 
+_NAMES = {
+    *(f"WEIGHTDOCK_{name}" for name in ("BUCKET", "PREFIX", "CACHE", "CACHE_BYTES", "PINNED", "OFFLINE", "ORIGIN")),
+    *(f"WEIGHTDOCK_{name}" for name in ("GITHUB_URL", "MEMORY", "LICENCE_ALLOW", "LICENCE_WARN", "LICENCE_DENY")),
+    # Of docker/, of the images and of a Swarm's tasks.
+    *(f"WEIGHTDOCK_{name}" for name in ("BASE", "ENV_FILE", "IMAGE", "IMAGE_TAR", "NETWORK", "PULL", "SHARE")),
+    *(f"WEIGHTDOCK_{name}" for name in ("REVISION", "SOURCE", "VERSION")),
+}
+
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
 # localhost and compose's service names. A name that begins with a digit may be an address in disguise (0x7f000001).
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _KEY = re.compile(r"[!-~]*")  # what a header takes
+_PART = re.compile(r"[A-Za-z0-9._=-]+")
 _MEMORY = re.compile(r"([1-9][0-9]{0,11})([kmg]?)b?", re.IGNORECASE)  # as compose writes it
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -93,6 +102,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
 
 def read(given: Variables) -> Settings:
     """See :func:`load`."""
+    given.warn_of_misspelt()
     found = {name: given.secret(name) for name in CREDENTIALS + OPTIONAL_CREDENTIALS}
     missing = tuple(name for name in CREDENTIALS if not found[name])
     endpoint = found["AWS_S3_ENDPOINT_URL"]
@@ -100,7 +110,7 @@ def read(given: Variables) -> Settings:
         _check_endpoint(endpoint)
     return Settings(
         bucket=given.plain("WEIGHTDOCK_BUCKET") or "vision-platform-prod",
-        prefix=(given.plain("WEIGHTDOCK_PREFIX") or "models/pretrained").strip("/"),
+        prefix=_prefix(given.plain("WEIGHTDOCK_PREFIX") or "models/pretrained"),
         cache=Path(given.plain("WEIGHTDOCK_CACHE") or "/workspace/data/.cache/models"),
         github_url=_origin(given, "WEIGHTDOCK_GITHUB_URL", "https://github.com"),
         hf_endpoint=_origin(given, "HF_ENDPOINT", "https://huggingface.co"),
@@ -141,6 +151,17 @@ class Variables:
 
             warn = logging.getLogger("weightdock").warning
             warn("warning: %s holds credentials and others may read it: chmod 600 %s", dotenv, dotenv)
+
+    def warn_of_misspelt(self) -> None:
+        """A policy or a cap that nobody reads would be thought to hold."""
+        ours = {*self._environ, *self._dotenv}
+        for name in sorted(name for name in ours if name.startswith("WEIGHTDOCK_") and name not in _NAMES):
+            import logging
+            from difflib import get_close_matches
+
+            close = get_close_matches(name, _NAMES, n=1, cutoff=0.85)
+            hint = f"; is it {close[0]}?" if close else ""
+            logging.getLogger("weightdock").warning("warning: %s is no setting, and nobody reads it%s", name, hint)
 
     def plain(self, name: str) -> str:
         """The value, or an empty string."""
@@ -197,6 +218,18 @@ def _origin(given: Variables, name: str, default: str) -> str:
             next=f"{name}=https://HOST, of a mirror that asks for none, or that knows this machine",
         )
     return value.rstrip("/")
+
+
+def _prefix(text: str) -> str:
+    """With what every key begins. Raises ConfigurationError for what a store, or a tool that lists it, takes amiss."""
+    prefix = text.strip("/")
+    if not all(_PART.fullmatch(part) and part.strip(".") for part in prefix.split("/")):
+        raise ConfigurationError(
+            f"WEIGHTDOCK_PREFIX cannot be {text[:80]!r}",
+            cause="its parts, between slashes, are of letters, digits, '.', '_', '=' and '-'",
+            next="WEIGHTDOCK_PREFIX=models/pretrained",
+        )
+    return prefix
 
 
 def _memory(text: str) -> int:

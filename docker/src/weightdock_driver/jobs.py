@@ -70,7 +70,7 @@ def upload(request: Request, given: Given, run: Run, flags: Sequence[str] = ()) 
                 image=images.uploader(framework).tagged(request.tag),
                 role=Role.UPLOADER,
                 run=run,
-                args=("--events", *flags, *_models(request, models)),
+                args=("--events", *flags, *_models(models)),
                 environment=told,
                 mounts=_mounts(request.cache, _CACHE, given),
                 memory_bytes=settings.memory_bytes,
@@ -92,7 +92,7 @@ def bootstrap(request: Request, given: Given, run: Run) -> tuple[Job, ...]:
         image=images.NODE.tagged(request.tag),
         role=Role.NODE,
         run=run,
-        args=("--events", *_repeated("--framework", request.frameworks), *_models(request, selected)),
+        args=("--events", *_models(selected)),
         environment=told,
         mounts=_mounts(request.cache, _MODELS, given),
         memory_bytes=settings.memory_bytes,
@@ -121,13 +121,9 @@ def _by_framework(specs: Sequence[ModelSpec]) -> tuple[tuple[Framework, tuple[Mo
     return tuple((framework, tuple(models)) for framework, models in groups)
 
 
-def _models(request: Request, models: Sequence[ModelSpec]) -> tuple[str, ...]:
-    # Names in place of the globs: each container knows one framework and would refuse another's pattern.
-    return _repeated("--model", [str(spec.model) for spec in models]) if request.patterns else ()
-
-
-def _repeated(option: str, values: Sequence[str]) -> tuple[str, ...]:
-    return tuple(word for value in values for word in (option, value))
+def _models(models: Sequence[ModelSpec]) -> tuple[str, ...]:
+    """Each by name: a container knows one framework, and its catalogue may be older, with what was taken out since."""
+    return tuple(word for spec in models for word in ("--model", str(spec.model)))
 
 
 def _told(given: Given, network: str | None) -> tuple[Variable, ...]:

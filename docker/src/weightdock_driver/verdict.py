@@ -12,6 +12,7 @@ from weightdock_driver.jobs import Job
 
 _KILLED = 137  # 128 + SIGKILL, as a shell and the engine say it
 _PARTS = ("error: ", "cause: ", "next: ")
+_UNKNOWN = "unknown model "  # as weightdock.catalogue says it, there, of a name that this catalogue has
 _RERUN = "run the same command again: it goes on where this run stopped"
 
 
@@ -39,19 +40,25 @@ def report_of(job: Job, ended: Ended) -> RunReport:
     if ended.report is not None:
         return _completed(job, ended.report)
     error = ended.lost or said(ended) or _unexplained(job, ended)
+    if error.what.startswith(_UNKNOWN):
+        error = _too_old(job)
     return RunReport(
         tuple(ModelResult(spec.model, spec.key(job.prefix), Outcome.FAILED, error=error) for spec in job.models)
+    )
+
+
+def _too_old(job: Job) -> EngineError:
+    return EngineError(
+        f"{job.spec.image} does not know every model of this catalogue",
+        cause="it was built before models.toml or models.lock changed",
+        next="make images",
     )
 
 
 def _completed(job: Job, report: RunReport) -> RunReport:
     """The report, with a failure for each model that the container does not know: its image is older than we are."""
     known = {result.model for result in report.results}
-    error = EngineError(
-        f"{job.spec.image} does not know every model of this catalogue",
-        cause="it was built before models.toml or models.lock changed",
-        next="make images",
-    )
+    error = _too_old(job)
     missing = [spec for spec in job.models if spec.model not in known]
     rows = (ModelResult(spec.model, spec.key(job.prefix), Outcome.FAILED, error=error) for spec in missing)
     return replace(report, results=(*report.results, *rows))

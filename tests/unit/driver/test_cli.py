@@ -67,9 +67,9 @@ def test_options_reach_the_containers(fake: FakeEngine) -> None:
 
 
 def test_a_check_is_a_dry_run(fake: FakeEngine) -> None:
-    assert cli.main(["upload", "--framework", "timm", "--check"]) == 0
+    assert cli.main(["upload", "--model", "timm/convnext_tiny", "--check"]) == 0
     (spec,) = fake.specs
-    assert spec.args == ("--events", "--dry-run")
+    assert spec.args == ("--events", "--dry-run", "--model", "timm/convnext_tiny")
 
 
 def test_a_dry_run_is_shown_by_key(fake: FakeEngine, capsys: Output) -> None:

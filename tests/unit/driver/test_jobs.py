@@ -28,12 +28,13 @@ def request(
     return Request(tuple(map(Framework, frameworks)), patterns, cache, network)
 
 
-def test_an_upload_of_everything_is_one_container_per_framework_that_is_given_no_names() -> None:
+def test_an_upload_of_everything_is_one_container_per_framework_that_is_given_each_name() -> None:
+    """An older image may know models that were taken out of the catalogue since."""
     timm, ultralytics = jobs.upload(request(), loaded(), RUN)
     assert (timm.spec.name, timm.spec.image, timm.spec.args) == (
         "weightdock-timm-01234567",
         "weightdock/timm-uploader:latest",
-        ("--events",),
+        ("--events", *(word for spec in timm.models for word in ("--model", f"timm/{spec.model.name}"))),
     )
     assert (ultralytics.spec.name, ultralytics.spec.image) == (
         "weightdock-ultralytics-01234567",
@@ -87,7 +88,7 @@ def test_a_node_is_one_container_for_all_frameworks_with_its_models_where_jobs_l
         "weightdock/node:latest",
         Role.NODE,
     )
-    assert node.spec.args == ("--events", "--framework", "ultralytics", "--model", "ultralytics/sam2_t")
+    assert node.spec.args == ("--events", "--model", "ultralytics/sam2_t")
     assert node.spec.mounts == (Mount("/fast/disk", "/workspace/data/.cache/models"),)
 
 

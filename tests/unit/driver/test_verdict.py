@@ -31,6 +31,15 @@ def test_a_model_that_a_report_lacks_has_failed_because_its_image_is_older_than_
     assert error.next == "make images"
 
 
+def test_an_image_that_does_not_know_a_model_of_ours_is_said_to_be_older() -> None:
+    tail = ("error: unknown model 'timm/b'", "cause: no model of the catalogue has that name", "next: nearest names: a")
+    made = verdict.report_of(JOB, Ended(Exit(2), tail=tail))
+    assert made.exit_code == ExitCode.ENGINE
+    assert {(one.error.what, one.error.next) for one in made.results if one.error} == {
+        ("weightdock/timm-uploader:latest does not know every model of this catalogue", "make images")
+    }
+
+
 def test_without_a_report_every_model_of_the_container_failed_with_an_error_that_names_image_and_status() -> None:
     made = verdict.report_of(JOB, Ended(Exit(7), tail=("Segmentation fault",)))
     assert [(str(one.model), one.key, one.outcome) for one in made.results] == [

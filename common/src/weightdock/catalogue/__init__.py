@@ -124,7 +124,8 @@ def select(patterns: Sequence[str] = (), chosen: Sequence[Framework] = (), home:
         # By name first: the driver names every model that a glob of its user stands for, a thousand and more.
         found = by_name.get(pattern) or [spec for spec in specs if _matches(pattern, spec)]
         if not found:
-            raise _unknown("model", pattern, [str(spec.model) if "/" in pattern else spec.model.name for spec in specs])
+            known = [str(spec.model) if "/" in pattern else spec.model.name for spec in specs]
+            raise _unknown("model", pattern, known, f"of {', '.join(chosen)}" if chosen else "of the catalogue")
         wanted.update(spec.model for spec in found)
     return tuple(spec for spec in specs if not patterns or spec.model in wanted)
 
@@ -141,9 +142,9 @@ def _matches(pattern: str, spec: ModelSpec) -> bool:
     return fnmatchcase(spec.model.name, pattern) or fnmatchcase(str(spec.model), pattern)
 
 
-def _unknown(kind: str, name: str, known: Sequence[str]) -> ConfigurationError:
+def _unknown(kind: str, name: str, known: Sequence[str], where: str = "of the catalogue") -> ConfigurationError:
     return ConfigurationError(
         f"unknown {kind} {name!r}",
-        cause=f"no {kind} of the catalogue has that name",
+        cause=f"no {kind} {where} has that name",
         next=f"nearest names: {nearest(name, known)}",
     )

@@ -12,7 +12,7 @@ from typing import TypeVar
 from weightdock.artifact import Framework
 from weightdock.cache.room import Room
 from weightdock.catalogue import ModelSpec
-from weightdock.errors import StoreError, WeightdockError
+from weightdock.errors import ManifestError, WeightdockError
 from weightdock.events import Event, Observer, Stage, State
 from weightdock.node import warm
 from weightdock.node.fetch import Fetch
@@ -65,21 +65,17 @@ class Fill:
 
             return RunReport(tuple(pool.map(settle, specs, looked)))
 
-    def _known(self, framework: Framework) -> Manifest | StoreError:
-        """A framework's manifest, or what is wrong with it: that is no reason to leave out the others' models.
-
-        Raises StoreError when the store does not give it.
-        """
-        document = self.store.read_document(manifest.manifest_key(self.prefix, framework))
+    def _known(self, framework: Framework) -> Manifest | ManifestError:
+        """A framework's manifest, or what is wrong with it: that is no reason to leave out the others' models."""
         try:
-            return manifest.parse(document, self.prefix, framework)
-        except StoreError as error:
+            return manifest.read(self.store, self.prefix, framework)
+        except ManifestError as error:
             return error
 
-    def _look(self, spec: ModelSpec, known: Mapping[Framework, Manifest | StoreError]) -> ModelResult | Entry:
+    def _look(self, spec: ModelSpec, known: Mapping[Framework, Manifest | ManifestError]) -> ModelResult | Entry:
         """The row of a model that is here, or what is to be fetched."""
         listed = known[spec.model.framework]
-        if isinstance(listed, StoreError):
+        if isinstance(listed, ManifestError):
             raise listed
         entry = entry_of(listed, self.prefix, spec.model, spec.extension)
         cached = None if self.deep else self.room.cache.find(spec.model, spec.extension)

@@ -130,6 +130,6 @@ def entry_of(known: Manifest, prefix: str, model: ModelId, extension: str) -> En
         raise IntegrityError(
             f"the manifest of {model.framework} names a file of another kind for {model}",
             cause=f"it ends in .{entry.extension[:20]}, and what {model.framework} loads ends in .{extension}",
-            next="find out who wrote the manifest; `weightdock upload` writes a good one",
+            next=f"find out who wrote the manifest; `make upload/{model.framework}` writes a good one",
         )
     return entry

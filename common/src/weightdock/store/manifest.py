@@ -19,9 +19,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from weightdock.artifact import Digest, Framework, ModelId, ObjectKey, Provenance, object_key
-from weightdock.errors import StoreError, WeightdockError
+from weightdock.errors import ManifestError, StoreError, WeightdockError
 from weightdock.safety import Verdict
-from weightdock.store import Document, ObjectStore
+from weightdock.store import ObjectStore
 
 SCHEMA = 1
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")  # ISO 8601 in UTC
@@ -62,15 +62,12 @@ def manifest_key(prefix: str, framework: Framework) -> ObjectKey:
 
 
 def read(store: ObjectStore, prefix: str, framework: Framework) -> Manifest:
-    """One request. Raises StoreError as the store and :func:`parse` do."""
-    return parse(store.read_document(manifest_key(prefix, framework)), prefix, framework)
-
-
-def parse(document: Document, prefix: str, framework: Framework) -> Manifest:
-    """The manifest as it was read. Raises StoreError when it is malformed or of a newer schema."""
+    """One request. Raises ManifestError when it is malformed or of a newer schema, and StoreError."""
+    key = manifest_key(prefix, framework)
+    document = store.read_document(key)
     if document.etag is None:
         return Manifest(framework)
-    return Manifest(framework, _entries(manifest_key(prefix, framework), framework, document.content), document.etag)
+    return Manifest(framework, _entries(key, framework, document.content), document.etag)
 
 
 def publish(
@@ -120,20 +117,20 @@ def _entries(key: ObjectKey, framework: Framework, content: bytes) -> dict[str, 
     try:
         document = json.loads(content)
         if document["schema"] != SCHEMA:
-            raise StoreError(
+            raise ManifestError(
                 f"{key} has schema {document['schema']!r}",
                 cause=f"this weightdock reads schema {SCHEMA}",
                 next="update weightdock on this machine",
             )
         return {name: _entry(framework, name, fields) for name, fields in document["models"].items()}
-    except StoreError:
+    except ManifestError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, WeightdockError) as error:
         why = error.what if isinstance(error, WeightdockError) else f"{type(error).__name__}: {error}"
-        raise StoreError(
+        raise ManifestError(
             f"{key} is malformed",
             cause=" ".join(why.split())[:300],  # on one line, whatever somebody wrote there
-            next="restore it, or delete it and run `weightdock upload`, which writes it anew",
+            next=f"restore it, or delete it: then `make upload/{framework}` writes it anew",
         ) from error
 
 

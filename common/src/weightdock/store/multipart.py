@@ -87,19 +87,20 @@ class Multipart:
 
         Raises StoreError; then what was sent stays, for the next run to go on with.
         """
-        begun, there = self._resume() or (self._begin(metadata), {})
-        try:
-            completed = self._complete(begun.upload_id, self._send(begun.upload_id, there, sent))
-        except _UploadGone:
-            completed = False
-        self._unfinished.forget(self._key)
+        with self._unfinished.at_work(self._key):
+            begun, there = self._resume() or (self._begin(metadata), {})
+            try:
+                completed = self._complete(begun.upload_id, self._send(begun.upload_id, there, sent))
+            except _UploadGone:
+                completed = False
+            self._unfinished.forget(self._key)
         if not completed:
             self._abort(begun.upload_id)
         return completed
 
     def _resume(self) -> tuple[Begun, dict[int, str]] | None:
         """The upload of an earlier run, and the ETags of the parts that it sent; None when there is none."""
-        begun = self._unfinished.find(self._key)
+        begun = self._unfinished.take(self._key)
         if begun is None or begun != self._record(begun.upload_id):
             return None
         pages = partial(

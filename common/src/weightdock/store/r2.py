@@ -141,7 +141,7 @@ class R2Store:
                 cause="somebody replaced or removed it while it was read" if version.etag else "it is not there",
                 next="run again; what is read is one version or nothing"
                 if version.etag
-                else "run `weightdock upload`, which puts it there again",
+                else "upload it again: make upload/<framework>",
             )
 
     def read_document(self, key: ObjectKey) -> Document:
@@ -259,7 +259,7 @@ def _of_another_size(version: Version, size: str) -> IntegrityError:
     return IntegrityError(
         f"{version.key} is not what it should be",
         cause=f"its size is {size} bytes, and the manifest says {version.size_bytes}",
-        next="nothing was kept of it; find out who put it there (`weightdock verify`)",
+        next="nothing was kept of it; find out who put it there (`weightdock verify --deep`)",
     )
 
 
@@ -267,5 +267,5 @@ def _too_large(key: ObjectKey, size: int) -> StoreError:
     return StoreError(
         f"{key} is malformed",
         cause=f"it has {size} bytes, and a manifest has at most {_LARGEST_DOCUMENT}",
-        next="find out who wrote it; delete it and run `weightdock upload`, which writes it anew",
+        next="find out who wrote it; delete it: then make upload/<framework> writes it anew",
     )

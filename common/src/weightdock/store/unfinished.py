@@ -4,16 +4,19 @@
 
     <WEIGHTDOCK_CACHE>/.uploads/<sha256 of endpoint, bucket and key>.json
 
-A run that was killed leaves its file, and the next one goes on with that upload. R2 forgets unfinished uploads after
+A run that was killed leaves its file, and the next one goes on with that upload; while its run lives, a file is locked,
+and others begin an upload of their own. R2 forgets unfinished uploads after
 seven days (https://developers.cloudflare.com/r2/objects/multipart-objects/), so a file may name one that is gone.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -40,6 +43,7 @@ class Unfinished:
     def __init__(self, folder: Path, endpoint: str, bucket: str) -> None:
         self._folder = folder
         self._place = f"{endpoint}\n{bucket}"
+        self._locked: dict[str, int] = {}
 
     def find(self, key: str) -> Begun | None:
         """What was begun under ``key``."""
@@ -48,6 +52,13 @@ class Unfinished:
         except (OSError, ValueError, TypeError, RecursionError):
             return None
         return begun if isinstance(begun.upload_id, str) else None
+
+    def take(self, key: str) -> Begun | None:
+        """What was begun under ``key`` by a run that is no more: this one goes on with it."""
+        begun = self.find(key)
+        with suppress(FileNotFoundError):  # its run has ended just now
+            return begun if begun and self._lock(key) else None
+        return None
 
     def keep(self, key: str, begun: Begun) -> None:
         """Remember it. Raises StoreError."""
@@ -60,6 +71,7 @@ class Unfinished:
             temporary.write_text(json.dumps(asdict(begun)), encoding="utf-8")
             temporary.chmod(_FILE_MODE)
             os.replace(temporary, path)
+            self._lock(key)
         except OSError as error:
             raise StoreError(
                 f"the cache did not take the record of {key}",
@@ -71,6 +83,31 @@ class Unfinished:
         """It has ended, or is gone. A record that stays for all that is of an upload that nobody finds."""
         with suppress(OSError):
             self._path(key).unlink()
+
+    @contextmanager
+    def at_work(self, key: str) -> Iterator[None]:
+        """Afterwards others may take what was begun, whether it was in the block or before."""
+        try:
+            yield
+        finally:
+            if handle := self._locked.pop(key, None):
+                os.close(handle)
+
+    def _lock(self, key: str) -> bool:
+        """Hold the record. False when another does. Raises OSError."""
+        held, handle = self._locked.get(key), os.open(self._path(key), os.O_RDONLY)
+        if held is not None and os.path.samestat(os.fstat(held), os.fstat(handle)):
+            os.close(handle)
+            return True
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:  # or there are no locks: then two runs may send the same parts, and one is refused
+            os.close(handle)
+            return not isinstance(error, BlockingIOError)
+        if held is not None:  # of the record before
+            os.close(held)
+        self._locked[key] = handle
+        return True
 
     def _path(self, key: str) -> Path:
         name = hashlib.sha256(f"{self._place}\n{key}".encode()).hexdigest()

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from weightdock.artifact import Digest
+from weightdock.artifact import Digest, Framework
 from weightdock.catalogue import ModelSpec
-from weightdock.errors import IntegrityError, StoreError, WeightdockError
+from weightdock.errors import IntegrityError, ManifestError, StoreError, WeightdockError
 from weightdock.events import Event, Observer, Stage, State
 from weightdock.report import ModelResult, Outcome, RunReport
 from weightdock.store import ObjectStore, StoredObject
@@ -32,23 +32,31 @@ class Check:
 
     def run(self, specs: Sequence[ModelSpec]) -> RunReport:
         """One row per model. Raises StoreError when the store cannot be asked at all."""
-        held = {
-            framework: Holdings.read(self.store, self.prefix, framework)
-            for framework in dict.fromkeys(spec.model.framework for spec in specs)
-        }
+        held = {framework: self._held(framework) for framework in dict.fromkeys(spec.model.framework for spec in specs)}
         with ThreadPoolExecutor(_PARALLEL) as pool:
             return RunReport(tuple(pool.map(lambda spec: self._one(spec, held[spec.model.framework]), specs)))
 
-    def _one(self, spec: ModelSpec, held: Holdings) -> ModelResult:
+    def _held(self, framework: Framework) -> Holdings | ManifestError:
+        """What the store has of a framework, or what is wrong with its manifest: the others are checked anyway."""
+        try:
+            return Holdings.read(self.store, self.prefix, framework)
+        except ManifestError as error:
+            return error
+
+    def _one(self, spec: ModelSpec, held: Holdings | ManifestError) -> ModelResult:
         started, key = time.monotonic(), spec.key(self.prefix)
         try:
+            if isinstance(held, ManifestError):
+                raise held
             entry, found = held.entries.get(spec.model.name), held.objects.get(key)
             if entry is None or found is None:
-                where = "the manifest" if entry is None else "the store"
+                where, upload = "the manifest" if entry is None else "the store", f"make upload/{spec.model.framework}"
                 raise StoreError(
                     f"{spec.model} is not in {where}",
                     cause=f"there is no {'entry' if entry is None else 'object'} for {key}",
-                    next=f"make upload/{spec.model.framework}",
+                    next=upload
+                    if held.objects or held.entries
+                    else f"check WEIGHTDOCK_BUCKET and WEIGHTDOCK_PREFIX; if they are right: {upload}",
                 )
             how = self._compare(spec, entry, found)
         except WeightdockError as error:
@@ -57,7 +65,8 @@ class Check:
             return ModelResult(spec.model, key, Outcome.FAILED, seconds=seconds, error=error)
         self.observe(Event(spec.model, Stage.VERIFY, State.DONE, entry.size_bytes, entry.size_bytes))
         seconds = time.monotonic() - started
-        warning = "it carries no digest of its own; `weightdock verify --deep` reads it" if how == _SIZE_ONLY else ""
+        unread = "it carries no digest of its own; `verify --deep` (make: DEEP=1) reads it"
+        warning = unread if how == _SIZE_ONLY else ""
         return ModelResult(
             spec.model, key, Outcome.VERIFIED, entry.size_bytes, entry.sha256, how, seconds, warning=warning
         )
@@ -78,7 +87,7 @@ class Check:
             raise IntegrityError(
                 f"{spec.model} in the store is not what it should be",
                 cause=f"{found.key}: {differs}",
-                next=f"find out who changed it; `weightdock upload --force --model {spec.model}` replaces it",
+                next=f"find out who changed it; `weightdock-driver upload --force --model {spec.model}` replaces it",
             )
         if self.deep:
             return "every byte"

@@ -143,7 +143,7 @@ def differs(planned: PlannedUpload) -> IntegrityError:
     return IntegrityError(
         f"{planned.spec.model} in the store is not what it should be",
         cause=f"{planned.key}: {planned.difference}",
-        next="nothing was overwritten; find out who changed what, then `weightdock upload --force --model "
+        next="nothing was overwritten; find out who changed what, then `weightdock-driver upload --force --model "
         f"{planned.spec.model}` or `make lock`",
     )
 
