@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from threading import Barrier
 from threading import Event as Happened
@@ -273,3 +274,11 @@ def test_whatever_fails_in_earlier_runs_a_good_one_finishes_and_nothing_is_done_
             if fault in ("none", "store"):
                 break
         assert bench.loader.requests.count(f"acquire {name}") == had_to
+
+
+def test_what_a_killed_run_left_long_ago_is_removed(bench: Bench) -> None:
+    left = bench.root / ".partial" / "toy-alpha-killed"
+    left.mkdir(parents=True)
+    os.utime(left, (1, 1))
+    assert bench.run().exit_code is ExitCode.DONE
+    assert not left.exists()

@@ -54,6 +54,7 @@ class Upload:
     def run(self, planned: Sequence[PlannedUpload]) -> RunReport:
         """Do what the plan says. Errors of single models are in the report; raises StoreError for the manifest."""
         entries: dict[str, Entry] = {}
+        self.cache.sweep()  # of runs that were killed
         with ThreadPoolExecutor(SLOTS) as uploads:  # with the parts of large files under one limit
             try:
                 futures = [self._begin(one, uploads, entries) for one in planned]
