@@ -165,7 +165,7 @@ class Cache:
             # Before the rename, which keeps all three: afterwards another process's file may stand there.
             identity = identity_of(verified.path.stat())
             os.replace(verified.path, path)
-            published = verified._replace(path=path)
+            published = verified._replace(path=path, identity=identity)
             self._certify(published, identity)
         return published
 
