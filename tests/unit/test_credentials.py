@@ -10,7 +10,7 @@ import pytest
 from support.credentials import CREDENTIALS, ENDPOINT
 from weightdock import settings
 from weightdock.errors import ConfigurationError
-from weightdock.settings import Credentials
+from weightdock.settings import Credentials, variables
 
 SECRETS = ("an-access-key", "a-secret", "a-token")
 
@@ -62,10 +62,10 @@ def test_a_secret_file_that_is_not_there_is_named(tmp_path: Path, dotenv: Path) 
 def test_an_empty_secret_file_counts_as_none(tmp_path: Path, dotenv: Path) -> None:
     path = tmp_path / "secret"
     path.write_text("\n")
-    assert settings.load({"AWS_ACCESS_KEY_ID_FILE": str(path)}, dotenv).missing == settings.CREDENTIALS
+    assert settings.load({"AWS_ACCESS_KEY_ID_FILE": str(path)}, dotenv).missing == variables.CREDENTIALS
 
 
-@pytest.mark.parametrize("name", [*settings.CREDENTIALS, *settings.OPTIONAL_CREDENTIALS])
+@pytest.mark.parametrize("name", [*variables.CREDENTIALS, *variables.OPTIONAL_CREDENTIALS])
 @pytest.mark.parametrize("value", ["one\ntwo", "one two", "one\ttwo", "schl\u00fcssel", "one\x7f"])
 @pytest.mark.parametrize("in_a_file", [False, True])
 def test_a_key_that_no_header_takes_is_refused_and_not_shown(
@@ -196,8 +196,8 @@ def test_no_secret_shows_in_a_traceback_that_shows_local_variables(dotenv: Path)
 def test_a_child_gets_no_variable_that_opens_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = {"PATH": "/bin", "HF_TOKEN": "theirs", "WEIGHTDOCK_CACHE": "cache"}
     opening = CREDENTIALS | {f"{name}_FILE": "path" for name in CREDENTIALS} | {"AWS_PROFILE": "default"}
-    assert settings.without_secrets(kept | opening) == kept
+    assert variables.without_secrets(kept | opening) == kept
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
     monkeypatch.setenv("HF_TOKEN", "theirs")
-    inherited = settings.inherited_environment()
+    inherited = variables.inherited_environment()
     assert ("AWS_SECRET_ACCESS_KEY" in inherited, inherited["HF_TOKEN"]) == (False, "theirs")

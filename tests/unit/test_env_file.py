@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from weightdock import env_file
 from weightdock import settings as weightdock_settings
 from weightdock.errors import ConfigurationError
+from weightdock.settings.variables import Variables
 
 SECRET = "hush"
 
@@ -131,7 +132,7 @@ def test_whatever_the_text_there_are_variables_or_our_own_error(
     path = tmp_path_factory.getbasetemp() / "fuzz.env"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     try:
-        found = weightdock_settings.Variables({}, path)
+        found = Variables({}, path)
     except ConfigurationError:
         return
     assert isinstance(found.plain("A"), str)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from weightdock import env_file, settings
 from weightdock.errors import ConfigurationError
-from weightdock.settings import Settings, Variables
+from weightdock.settings import Settings
+from weightdock.settings.variables import Variables, inherited_environment, of_this_process
 from weightdock_driver.run_spec import Variable
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -33,8 +34,8 @@ def load(files: Sequence[Path]) -> Given:
     the files have none. Raises ConfigurationError.
     """
     if not files:
-        return _given(settings.given())
-    given = {name: value for name, value in settings.inherited_environment().items() if name == "WEIGHTDOCK_CACHE"}
+        return _given(of_this_process())
+    given = {name: value for name, value in inherited_environment().items() if name == "WEIGHTDOCK_CACHE"}
     for path in files:
         given.update({name: value for name, value in env_file.read(path, given).items() if value})
     return _given(Variables(given, Path(os.devnull)))

@@ -12,6 +12,7 @@ from weightdock.cli import options
 from weightdock.errors import ConfigurationError
 from weightdock.origins.child import OriginProcess
 from weightdock.report import RunReport
+from weightdock.settings.variables import CREDENTIALS
 from weightdock.store.holdings import Holdings
 from weightdock.store.r2 import R2Store
 from weightdock.upload import plan
@@ -67,7 +68,7 @@ def upload(
             next=f"weightdock upload --force --model {specs[0].model if specs else 'FRAMEWORK/MODEL'}",
         )
     as_data = as_json or as_events
-    if dry_run and len(configured.missing) == len(settings.CREDENTIALS):
+    if dry_run and len(configured.missing) == len(CREDENTIALS):
         # The keys are known without asking anybody; what is there is not, so this is still an error.
         click.echo("The keys, without knowing what is in the store:\n", err=True)
         options.show(RunReport(tuple(map(plan.row, plan.plan(specs, configured.prefix, {}, {})))), as_data, plan=True)

@@ -36,7 +36,8 @@ from weightdock.origins.wire import (
     spec_fields,
     spec_from,
 )
-from weightdock.settings import Settings, inherited_environment, load
+from weightdock.settings import Settings, load
+from weightdock.settings.variables import inherited_environment
 
 _POLL_SECONDS = 0.5
 _SHARE = 20

@@ -1,13 +1,10 @@
-"""The only reader of the environment and of ``.env``.
+"""What the variables mean: everything else gets a frozen :class:`Settings`, and no value in it that cannot be used.
 
-Everything else gets a frozen :class:`Settings`. A variable of the environment wins over the same one in ``.env``; an
-empty value counts as none, because compose passes unset variables as empty ones. Each credential may also be given as
-``NAME_FILE``, a path whose content is the value: what Docker and Swarm secrets are.
+Where the variables come from is in :mod:`weightdock.settings.variables`.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,22 +13,11 @@ from urllib.parse import urlsplit
 
 from weightdock.errors import ConfigurationError
 from weightdock.licence import LicencePolicy
-
-CREDENTIALS = ("AWS_S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-OPTIONAL_CREDENTIALS = ("AWS_SESSION_TOKEN",)
-
-_NAMES = {
-    *(f"WEIGHTDOCK_{name}" for name in ("BUCKET", "PREFIX", "CACHE", "CACHE_BYTES", "PINNED", "OFFLINE", "ORIGIN")),
-    *(f"WEIGHTDOCK_{name}" for name in ("GITHUB_URL", "MEMORY", "LICENCE_ALLOW", "LICENCE_WARN", "LICENCE_DENY")),
-    # Of docker/, of the images and of a Swarm's tasks.
-    *(f"WEIGHTDOCK_{name}" for name in ("BASE", "ENV_FILE", "IMAGE", "IMAGE_TAR", "NETWORK", "PULL", "SHARE")),
-    *(f"WEIGHTDOCK_{name}" for name in ("REVISION", "SOURCE", "VERSION")),
-}
+from weightdock.settings.variables import CREDENTIALS, OPTIONAL_CREDENTIALS, Variables, of_this_process
 
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
 # localhost and compose's service names. A name that begins with a digit may be an address in disguise (0x7f000001).
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9_-]*")
-_KEY = re.compile(r"[!-~]*")  # what a header takes
 _PART = re.compile(r"[A-Za-z0-9._=-]+")
 _MEMORY = re.compile(r"([1-9][0-9]{0,11})([kmg]?)b?", re.IGNORECASE)  # as compose writes it
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -97,7 +83,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
 
     Missing credentials are no error here: what needs none (help, a cache look-up) must work without.
     """
-    return read(Variables(os.environ if environ is None else environ, dotenv))
+    return read(of_this_process(dotenv) if environ is None else Variables(environ, dotenv))
 
 
 def read(given: Variables) -> Settings:
@@ -133,79 +119,6 @@ def read(given: Variables) -> Settings:
             ca_bundle=given.plain("AWS_CA_BUNDLE") or given.plain("REQUESTS_CA_BUNDLE") or None,
         ),
     )
-
-
-class Variables:
-    """The environment over ``.env``, by name."""
-
-    def __init__(self, environ: Mapping[str, str], dotenv: Path) -> None:
-        self._environ = environ
-        self._dotenv: Mapping[str, str] = {}
-        if not (os.access(dotenv, os.F_OK) and dotenv.is_file()):  # access: the folder may be closed to this user
-            return
-        from weightdock import env_file  # 8 ms, for whoever has such a file
-
-        self._dotenv = env_file.read(dotenv, environ)
-        if any(self._dotenv.get(name) for name in CREDENTIALS) and env_file.readable_by_others(dotenv):
-            import logging
-
-            warn = logging.getLogger("weightdock").warning
-            warn("warning: %s holds credentials and others may read it: chmod 600 %s", dotenv, dotenv)
-
-    def warn_of_misspelt(self) -> None:
-        """A policy or a cap that nobody reads would be thought to hold."""
-        ours = {*self._environ, *self._dotenv}
-        for name in sorted(name for name in ours if name.startswith("WEIGHTDOCK_") and name not in _NAMES):
-            import logging
-            from difflib import get_close_matches
-
-            close = get_close_matches(name, _NAMES, n=1, cutoff=0.85)
-            hint = f"; is it {close[0]}?" if close else ""
-            logging.getLogger("weightdock").warning("warning: %s is no setting, and nobody reads it%s", name, hint)
-
-    def plain(self, name: str) -> str:
-        """The value, or an empty string."""
-        return (self._environ.get(name) or self._dotenv.get(name) or "").strip()
-
-    def secret(self, name: str) -> str:
-        """The value of ``name``, or the content of the file that ``name_FILE`` names."""
-        value, path = self.plain(name), self.plain(f"{name}_FILE")
-        if value and path:
-            raise ConfigurationError(
-                f"{name} and {name}_FILE are both set",
-                cause="one of them would silently lose",
-                next=f"unset {name} or {name}_FILE",
-            )
-        if path:
-            try:
-                value = Path(path).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                raise ConfigurationError(
-                    f"{name}_FILE cannot be read", cause=str(error), next=f"mend the file or the path in {name}_FILE"
-                ) from error
-        if not _KEY.fullmatch(value):  # which it does not show: it may be most of a key
-            where = f"{name}_FILE" if path else name
-            raise ConfigurationError(
-                f"{where} cannot be used",
-                cause="there is a space, a line break or another character in it that no key has",
-                next=f"write {name} anew, as one word",
-            )
-        return value
-
-
-def given() -> Variables:
-    """What the environment and ``.env`` say, by name: for the driver, which hands some of it on to containers."""
-    return Variables(os.environ, Path(".env"))
-
-
-def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
-    """``environ`` less everything that opens a bucket: what a child that loads foreign files may see."""
-    return {name: value for name, value in environ.items() if not name.startswith("AWS_")}
-
-
-def inherited_environment() -> dict[str, str]:
-    """The environment that a child without credentials gets."""
-    return without_secrets(os.environ)
 
 
 def _origin(given: Variables, name: str, default: str) -> str:
