@@ -17,6 +17,7 @@ FLOORS = {
     "weightdock.artifact": 2,
     "weightdock.env_file": 2,
     "weightdock.licence": 2,
+    "weightdock.shared_files": 2,
     "weightdock.settings": 3,
     "weightdock.events": 3,
     "weightdock.catalogue": 3,

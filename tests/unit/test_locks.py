@@ -35,10 +35,6 @@ def _open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def _there(_folder: Path) -> None:
-    """Nothing is to be made."""
-
-
 def _refused(_handle: int, _how: int) -> None:
     raise OSError(37, "No locks available")
 
@@ -55,7 +51,7 @@ def test_who_waits_for_a_lock_can_be_told_to_give_up(tmp_path: Path) -> None:
     with (
         _somebody_has(lock, fcntl.LOCK_EX),
         pytest.raises(KeyboardInterrupt),
-        locks.exclusive(lock, _there, go_on),
+        locks.exclusive(lock, go_on),
     ):
         pytest.fail("it is somebody else's")
     assert _open_files() == before
@@ -72,11 +68,11 @@ def test_a_lock_is_had_as_soon_as_it_is_free_and_nobody_is_asked_for_one_that_is
     holder = Thread(target=hold)
     holder.start()
     assert free.wait(60)
-    with locks.exclusive(lock, _there, waits.set):
+    with locks.exclusive(lock, waits.set):
         holder.join()
         assert locks.leased(lock, unknown=False)
     waits.clear()
-    with locks.exclusive(lock, _there, waits.set):
+    with locks.exclusive(lock, waits.set):
         assert not waits.is_set()
 
 
@@ -88,7 +84,7 @@ def test_where_flock_is_refused_a_lease_is_none_and_leaves_nothing_open(
     assert [locks.lease(file) for _ in range(3)] == [True] * 3
     assert _open_files() == before
     assert [locks.leased(file, unknown=unknown) for unknown in (True, False)] == [True, False]
-    with locks.in_use(file), locks.exclusive(file, _there, pytest.fail):
+    with locks.in_use(file), locks.exclusive(file, pytest.fail):
         pass
     assert _open_files() == before
 

@@ -62,6 +62,18 @@ def test_an_upload_whose_run_still_lives_is_not_taken_over(records: Unfinished, 
     assert another.take(KEY) == BEGUN
 
 
+def test_who_ends_forgets_no_upload_that_another_run_began_meanwhile(records: Unfinished, folder: Path) -> None:
+    another = Unfinished(folder, URL, BUCKET)
+    with records.at_work(KEY):
+        records.keep(KEY, BEGUN)
+        with another.at_work(KEY):
+            another.keep(KEY, replace(BEGUN, upload_id="another"))
+            records.forget(KEY)
+            assert another.find(KEY) == replace(BEGUN, upload_id="another")
+            another.forget(KEY)
+    assert _names(folder) == []
+
+
 def test_an_upload_whose_run_is_no_more_is_taken_over_by_one(records: Unfinished, folder: Path) -> None:
     records.keep(KEY, BEGUN)
     os.close(records._locked.pop(KEY))  # as when its process is killed
@@ -101,6 +113,10 @@ def test_a_record_that_cannot_be_removed_does_not_fail_an_upload_that_is_there(
     assert path.is_dir()
 
 
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 def test_nothing_was_begun_where_nothing_is(records: Unfinished, folder: Path) -> None:
     assert records.find(KEY) is None
     records.forget(KEY)
@@ -112,7 +128,8 @@ def test_what_was_begun_is_found_by_the_next_run_and_forgotten_when_it_has_ended
     records: Unfinished, folder: Path, replacing: str | None
 ) -> None:
     begun = replace(BEGUN, replacing=replacing)
-    records.keep(KEY, begun)
+    with records.at_work(KEY):  # which a killed run's end ends, too
+        records.keep(KEY, begun)
     next_run = Unfinished(folder, URL, BUCKET)
     assert next_run.find(KEY) == begun
     next_run.forget(KEY)
@@ -218,6 +235,7 @@ def test_a_run_that_ends_while_it_keeps_a_record_leaves_the_one_before(
             broken.setattr(os, "replace", _fails)
         with pytest.raises(StoreError, match="No space left"):
             records.keep(KEY, replace(BEGUN, upload_id="another"))
+    assert _names(folder) == [_only_file(folder).name]
     assert records.find(KEY) == BEGUN
     assert Unfinished(folder, URL, BUCKET).find(KEY) == BEGUN
 

@@ -28,9 +28,9 @@ from pathlib import Path
 from weightdock.artifact import Digest, ModelId, Provenance, file_name
 from weightdock.cache import locks
 from weightdock.errors import ConfigurationError, StoreError, WeightdockError
+from weightdock.shared_files import FILE_MODE, FOLDER_MODE, make_folder, unique, write
 from weightdock.verify import Identity, VerifiedFile, identity_of, sha256_of
 
-_FOLDER_MODE, _FILE_MODE = 0o2775, 0o664
 _ABANDONED_SECONDS = 24 * 3600
 """A download that nobody wrote to for so long is not gone on with."""
 
@@ -95,7 +95,7 @@ class Cache:
         with self._writable():
             home = self._home()
             folder = Path(mkdtemp(prefix=f"{model.framework}-{model.name}-", dir=home))
-            folder.chmod(_FOLDER_MODE)
+            folder.chmod(FOLDER_MODE)
         try:
             with self._written(model):
                 yield folder
@@ -110,9 +110,9 @@ class Cache:
         :meth:`partial`.
         """
         with self._writable():
-            path = self._home() / f"{sha256}.{_unique()}"
+            path = self._home() / f"{sha256}.{unique()}"
             path.touch(exist_ok=False)
-            path.chmod(_FILE_MODE)  # another user of the group may go on with it
+            path.chmod(FILE_MODE)  # another user of the group may go on with it
         keep = False
         try:
             # Another model may have the same bytes, and whoever finishes first clears away what others have left.
@@ -159,8 +159,8 @@ class Cache:
         """Give a verified file its name, and write its receipt. Atomic; its bytes are durable before."""
         path = self.path(verified.model, extension)
         with self._written(verified.model):
-            _make_folder(path.parent)
-            verified.path.chmod(_FILE_MODE)
+            make_folder(path.parent)
+            verified.path.chmod(FILE_MODE)
             _sync(verified.path)
             # Before the rename, which keeps all three: afterwards another process's file may stand there.
             identity = identity_of(verified.path.stat())
@@ -174,7 +174,7 @@ class Cache:
 
         ``go_on`` is called meanwhile, and may raise.
         """
-        return locks.exclusive(self.root / ".locks" / f"{model.framework}-{model.name}", _make_folder, go_on)
+        return locks.exclusive(self.root / ".locks" / f"{model.framework}-{model.name}", go_on)
 
     def used(self, file: VerifiedFile) -> bool:
         """Note that the file is used now, and that this process uses it until it ends. False if it was just evicted."""
@@ -197,20 +197,13 @@ class Cache:
             "provenance": file.provenance._asdict() if file.provenance else None,
         }
         final = self.receipt(file.path)
-        _make_folder(final.parent)
-        temporary = self._home() / f"receipt.{_unique()}"
-        try:
-            temporary.write_text(json.dumps(receipt), encoding="utf-8")
-            temporary.chmod(_FILE_MODE)
-            os.replace(temporary, final)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        make_folder(final.parent)
+        write(final, json.dumps(receipt), self._home() / f"receipt.{unique()}")
 
     def _home(self) -> Path:
         """Where everything begins that is not finished."""
         home = self.root / ".partial"
-        _make_folder(home)
+        make_folder(home)
         return home
 
     @contextmanager
@@ -236,10 +229,6 @@ class Cache:
             ) from error
 
 
-def _unique() -> str:
-    return os.urandom(8).hex()
-
-
 def _remove(left: Path) -> None:
     """A file, or a folder with what is in it; somebody else may have cleared it away already."""
     from shutil import rmtree  # as above
@@ -248,19 +237,6 @@ def _remove(left: Path) -> None:
         left.unlink(missing_ok=True)
     except OSError:
         rmtree(left, ignore_errors=True)
-
-
-def _make_folder(folder: Path) -> None:
-    """Have it and its parents; those that are new are the group's too, whatever the umask says."""
-    if folder.is_dir():
-        return
-    if not folder.parent.is_dir():
-        _make_folder(folder.parent)
-    with suppress(FileExistsError):
-        folder.mkdir()
-        folder.chmod(_FOLDER_MODE)
-    if not folder.is_dir():
-        raise NotADirectoryError(20, "Not a directory", str(folder))
 
 
 def _sync(path: Path) -> None:

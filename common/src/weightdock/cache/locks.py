@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_MODE = 0o664
+from weightdock.shared_files import FILE_MODE, make_folder
+
 _PAUSE_SECONDS = 0.1
 
 _leases: dict[Path, int] = {}
@@ -21,7 +22,7 @@ _leases: dict[Path, int] = {}
 
 
 @contextmanager
-def exclusive(path: Path, make_folder: Callable[[Path], None], go_on: Callable[[], None]) -> Iterator[None]:
+def exclusive(path: Path, go_on: Callable[[], None]) -> Iterator[None]:
     """Hold the lock at ``path``, waiting for it; without one where the file system has none or is read-only.
 
     ``go_on`` is called again and again while it waits, and what it raises ends that: a thread that waited in the kernel
@@ -31,9 +32,9 @@ def exclusive(path: Path, make_folder: Callable[[Path], None], go_on: Callable[[
     try:
         with suppress(OSError):
             make_folder(path.parent)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, _MODE)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
             with suppress(OSError):  # another user's, whose mode is right already
-                os.fchmod(handle, _MODE)
+                os.fchmod(handle, FILE_MODE)
             while not _locked(handle):
                 go_on()
                 time.sleep(_PAUSE_SECONDS)

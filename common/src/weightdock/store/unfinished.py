@@ -19,11 +19,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from uuid import uuid4
 
 from weightdock.errors import StoreError
-
-_FOLDER_MODE, _FILE_MODE = 0o2775, 0o664  # the group's, as everything in the cache
+from weightdock.shared_files import make_folder, unique, write
 
 
 @dataclass(frozen=True)
@@ -63,14 +61,9 @@ class Unfinished:
     def keep(self, key: str, begun: Begun) -> None:
         """Remember it. Raises StoreError."""
         path = self._path(key)
-        temporary = path.with_name(f"{path.name}.{uuid4().hex}")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with suppress(PermissionError):  # another user's, whose mode is right already
-                self._folder.chmod(_FOLDER_MODE)
-            temporary.write_text(json.dumps(asdict(begun)), encoding="utf-8")
-            temporary.chmod(_FILE_MODE)
-            os.replace(temporary, path)
+            make_folder(self._folder)
+            write(path, json.dumps(asdict(begun)), path.with_name(f"{path.name}.{unique()}"))
             self._lock(key)
         except OSError as error:
             raise StoreError(
@@ -80,9 +73,13 @@ class Unfinished:
             ) from error
 
     def forget(self, key: str) -> None:
-        """It has ended, or is gone. A record that stays for all that is of an upload that nobody finds."""
+        """It has ended, or is gone. What another run has begun under the same key is not forgotten.
+
+        A record that stays for all that is of an upload that nobody finds.
+        """
         with suppress(OSError):
-            self._path(key).unlink()
+            if self._lock(key):
+                self._path(key).unlink()
 
     @contextmanager
     def at_work(self, key: str) -> Iterator[None]:
