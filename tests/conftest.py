@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import hypothesis
 
-pytest_plugins = ["support.servers", "support.toy", "support.r2_fixtures", "support.resolve_scene"]
+pytest_plugins = [
+    "support.servers",
+    "support.toy",
+    "support.r2_fixtures",
+    "support.resolve_scene",
+    "support.node_machine",
+    "support.origin_scene",
+]
 
 # Time on a shared machine says nothing about the code, and nothing is written into the tree.
 hypothesis.settings.register_profile("weightdock", deadline=None, database=None)

@@ -76,3 +76,11 @@ def small_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multipart, "SINGLE_PUT_BYTES", 20_000)
     monkeypatch.setattr(multipart, "PART_BYTES", 10_000)
     monkeypatch.setattr(manifest, "_WAIT_SECONDS", (0.01, 0.05))
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than 8 bytes go in parts of 8, one after the other."""
+    monkeypatch.setattr(whole_files, "SINGLE_PUT_BYTES", 8)
+    monkeypatch.setattr(multipart, "PART_BYTES", 8)
+    monkeypatch.setattr(multipart, "SLOTS", 1)

@@ -16,6 +16,12 @@ WEIGHTS = content("alpha")
 
 SECRET = "a-secret-that-shows-nowhere"
 
+OK = Answer()
+
+BEGUN = Answer(body=b"<InitiateMultipartUploadResult><UploadId>the-upload</UploadId></InitiateMultipartUploadResult>")
+
+COMPLETED = Answer(body=b'<CompleteMultipartUploadResult><ETag>"e"</ETag></CompleteMultipartUploadResult>')
+
 
 def store_at(url: str) -> R2Store:
     environment = Server("scripted", url).environment("weights", AWS_SECRET_ACCESS_KEY=SECRET)
