@@ -219,14 +219,17 @@ def test_debug_shows_the_traceback_and_no_secret(tmp_path: Path) -> None:
     assert not [secret for secret in list(CREDENTIALS.values())[1:] if secret in ran.stderr]
 
 
-def test_an_interrupted_run_says_that_what_was_finished_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_says_that_what_was_finished_is_kept(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
     with silent() as listening:
-        given = environment(CREDENTIALS | {"AWS_S3_ENDPOINT_URL": listening.url})
+        given = environment(CREDENTIALS | {"AWS_S3_ENDPOINT_URL": listening.url, "WEIGHTDOCK_CACHE": str(tmp_path)})
         with subprocess.Popen([WEIGHTDOCK, "fetch"], env=given, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as ran:
             listening.wait()  # it is in the middle of asking
-            ran.send_signal(signal.SIGINT)
+            ran.send_signal(number)
             _, stderr = ran.communicate(timeout=30)
-    assert (ran.returncode, stderr) == (130, "\nstopped; what was finished is kept\n")
+    assert (ran.returncode, stderr) == (code, "\nstopped; what was finished is kept\n")
 
 
 def test_where_stdout_takes_nothing_the_exit_code_is_one_of_ours(tmp_path: Path) -> None:

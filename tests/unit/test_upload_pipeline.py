@@ -64,7 +64,9 @@ def test_files_are_sent_beside_each_other(bench: Bench, monkeypatch: pytest.Monk
     assert bench.run().exit_code is ExitCode.DONE
 
 
-def test_after_ctrl_c_what_waits_to_be_sent_is_not(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_ctrl_c_what_waits_is_not_sent_and_what_arrives_is_published(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begun, under_way = list[ObjectKey](), Happened()
 
     def put_file(
@@ -86,6 +88,7 @@ def test_after_ctrl_c_what_waits_to_be_sent_is_not(bench: Bench, monkeypatch: py
         bench.run()
     assert begun == [key_of("alpha")]
     assert bench.store.stopped.is_set()
+    assert bench.published() == {"alpha": entry("alpha")}
 
 
 def _there(name: str) -> Row:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import FrameType
 from typing import NoReturn
 
 import click
@@ -62,6 +64,13 @@ def cli(log_level: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command, and turn every error into a message and an exit code."""
     gc.set_threshold(_NEW_OBJECTS)
+    ended_by = [signal.SIGINT]
+
+    def terminate(_number: int, _frame: FrameType | None) -> None:
+        ended_by[0] = signal.SIGTERM
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, terminate)  # process 1 of a container, as in Kubernetes, would not hear it otherwise
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         cli.main(given, standalone_mode=False)
@@ -78,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(ExitCode.USAGE)
     except (KeyboardInterrupt, click.Abort):
         click.echo("stopped; what was finished is kept", err=True)
-        sys.exit(130)
+        sys.exit(128 + ended_by[0])
     except Exception as error:  # noqa: BLE001  # the last line of defence: a message, never a traceback
         _log.debug("the traceback:", exc_info=True)
         click.echo(

@@ -55,16 +55,18 @@ class Upload:
         """Do what the plan says. Errors of single models are in the report; raises StoreError for the manifest."""
         entries: dict[str, Entry] = {}
         self.cache.sweep()  # of runs that were killed
-        with ThreadPoolExecutor(SLOTS) as uploads:  # with the parts of large files under one limit
-            try:
-                futures = [self._begin(one, uploads, entries) for one in planned]
-                results = tuple(future.result() for future in futures)
-            except BaseException:  # Ctrl-C: what is on its way arrives, and all that waits for it does not begin
-                self.store.stop()
-                uploads.shutdown(wait=False, cancel_futures=True)
-                raise
-        if entries:
-            manifest.publish(self.store, self.prefix, self.framework, entries)
+        try:
+            with ThreadPoolExecutor(SLOTS) as uploads:  # with the parts of large files under one limit
+                try:
+                    futures = [self._begin(one, uploads, entries) for one in planned]
+                    results = tuple(future.result() for future in futures)
+                except BaseException:  # Ctrl-C: what is on its way arrives, and all that waits for it does not begin
+                    self.store.stop()
+                    uploads.shutdown(wait=False, cancel_futures=True)
+                    raise
+        finally:  # after Ctrl-C, too: what has arrived is a node's from now on
+            if entries:
+                manifest.publish(self.store, self.prefix, self.framework, entries)
         return RunReport(results)
 
     def _begin(
