@@ -44,9 +44,11 @@ def _round(scene: Scene) -> Scene:
     return fresh
 
 
-def _race(scene: Scene, uploaders: Uploaders, shares: list[dict[str, int]]) -> list[dict[str, str]]:
-    """One process for each share of the models, each with a cache of its own. How each model ended for each."""
-    racers = [uploaders.start(scene.job(f"cache-{number}", models=share)) for number, share in enumerate(shares)]
+def _race(
+    scene: Scene, uploaders: Uploaders, shares: list[dict[str, int]], cache: str = "cache-{}"
+) -> list[dict[str, str]]:
+    """One process for each share of the models, each with this cache. How each model ended for each."""
+    racers = [uploaders.start(scene.job(cache.format(number), models=share)) for number, share in enumerate(shares)]
     for racer, status in [(racer, racer.wait()) for racer in racers]:
         assert status == 0, racer.output()
     return [racer.outcomes() for racer in racers]
@@ -60,15 +62,16 @@ def _assert_each_was_made_once(scene: Scene, ended: list[dict[str, str]]) -> Non
     assert not any(scene.parts().values())
 
 
+@pytest.mark.parametrize("cache", ["cache-{}", "shared"])
 def test_eight_uploaders_of_the_same_models_make_each_object_once_and_all_succeed(
-    either_r2: Bench, tmp_path: Path, uploaders: Uploaders, pytestconfig: pytest.Config
+    either_r2: Bench, tmp_path: Path, uploaders: Uploaders, pytestconfig: pytest.Config, cache: str
 ) -> None:
     for _ in range(ROUNDS):
         scene = _round(Scene(either_r2, tmp_path, MODELS))
-        _assert_each_was_made_once(scene, _race(scene, uploaders, [MODELS] * RACERS))
+        _assert_each_was_made_once(scene, _race(scene, uploaders, [MODELS] * RACERS, cache))
         scene.assert_whole()
     scheme = either_r2.url.partition(":")[0]
-    announce(pytestconfig, f"races: {ROUNDS} rounds of {RACERS} uploaders of the same models, over {scheme}")
+    announce(pytestconfig, f"races: {ROUNDS} rounds of {RACERS} uploaders of the same models, over {scheme}, {cache}")
 
 
 def test_eight_uploaders_of_a_model_each_lose_no_entry_of_the_manifest(

@@ -20,7 +20,7 @@ from support.published import FILES, MODEL, RECEIPT, published_toy
 from support.samples import digest, provenance, tree, verified
 from weightdock.cache import Cache
 from weightdock.errors import ConfigurationError, IntegrityError, StoreError
-from weightdock.verify import sha256_of
+from weightdock.verify import identity_of, sha256_of
 
 WHOLE = digest(b"the whole")
 
@@ -42,6 +42,16 @@ def test_nothing_of_a_download_stays_after_success(cache: Cache) -> None:
     published_toy(cache)
     assert tree(cache.root) == FILES
     assert list((cache.root / ".partial").iterdir()) == []
+
+
+def test_the_same_file_of_the_same_origin_is_not_put_in_place_of_one_that_may_be_under_way(cache: Cache) -> None:
+    with cache.partial(MODEL) as folder:
+        first = cache.publish_once(verified(folder / "first"), "bin")
+        second = cache.publish_once(verified(folder / "second"), "bin")
+        assert second == first
+        assert first.identity == identity_of(first.path.stat())
+        other = cache.publish_once(verified(folder / "other", weights=b"other"), "bin")
+        assert (other.path.read_bytes(), other.identity) == (b"other", identity_of(other.path.stat()))
 
 
 def _fails(cache: Cache, error: type[BaseException]) -> None:

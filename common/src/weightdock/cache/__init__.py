@@ -169,6 +169,15 @@ class Cache:
             self._certify(published, identity)
         return published
 
+    def publish_once(self, verified: VerifiedFile, extension: str) -> VerifiedFile:
+        """As :meth:`publish`, but the same file of the same origin stays: another run may be sending it just now."""
+        model = verified.model
+        with locks.exclusive(self.root / ".locks" / f"publish-{model.framework}-{model.name}", lambda: None):
+            standing = self.find(model, extension)
+            if standing and (standing.sha256, standing.provenance) == (verified.sha256, verified.provenance):
+                return standing._replace(verdict=verified.verdict)
+            return self.publish(verified, extension)
+
     def lock(self, model: ModelId, go_on: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
         """Wait until no other process of this machine fetches the model. It saves work; nothing rests on it.
 

@@ -96,7 +96,7 @@ class Acquire:
                     cause=differs.replace("the manifest says", "the origin gave"),
                     next="nothing was kept of it; `make lock` and review the difference, if it is meant",
                 )
-            return self.cache.publish(verified, spec.extension), acquired.provenance.host
+            return self.cache.publish_once(verified, spec.extension), acquired.provenance.host
 
     def _refuse_denied(self, spec: ModelSpec, provenance: Provenance | None) -> None:
         licence = provenance.licence if provenance else ""
