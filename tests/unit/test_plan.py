@@ -52,6 +52,10 @@ def test_what_is_done_for_a_model_follows_from_its_entry_and_its_object(
     assert plan([ALPHA], PREFIX, entries, objects) == (PlannedUpload(ALPHA, KEY, action, known, found, difference),)
 
 
+def test_force_makes_anew_what_the_manifest_has_and_the_store_has_lost() -> None:
+    assert plan([ALPHA], PREFIX, {"alpha": ENTRY}, {}, force=True) == (PlannedUpload(ALPHA, KEY, Action.UPLOAD),)
+
+
 def test_each_model_is_planned_by_itself_in_the_order_given() -> None:
     planned = plan([BETA, ALPHA], PREFIX, {"alpha": ENTRY}, {KEY: _stored()})
     assert planned == (

@@ -61,7 +61,7 @@ def upload(
     configured, specs, dry_run = settings.load(), options.selected(frameworks, models), dry_run or check
     if share:
         specs = Share.parse(share).take(specs)
-    if force and (len(models) != 1 or len(specs) != 1):
+    if force and (not models or len(specs) != 1):
         raise ConfigurationError(
             "--force replaces one model",
             cause=f"the options name {len(specs)}",

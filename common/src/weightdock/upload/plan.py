@@ -22,7 +22,8 @@ from weightdock.store.multipart import put_operations
 
 _ANY_LICENCE = LicencePolicy()
 _LISTED_AT_ONCE = 1000
-_FOREIGN = re.compile(r"^[^A-Za-z0-9]+|[^A-Za-z0-9._-]|(?<=.{200}).")
+_FOREIGN = re.compile(r"^[^A-Za-z0-9]+|[^A-Za-z0-9._-]")
+_LONGEST_NAME = 200
 
 
 class Action(StrEnum):
@@ -177,7 +178,7 @@ def difference(entry: Entry, locked: Locked) -> str:
 
 def unknown_row(found: StoredObject, framework: Framework, outcome: Outcome = Outcome.UNKNOWN) -> ModelResult:
     """The row of an object that no model has, under the nearest thing to a model's name that its key gives."""
-    name = _FOREIGN.sub("", found.key.rpartition("/")[2].rpartition(".")[0])
+    name = _FOREIGN.sub("", found.key.rpartition("/")[2].rpartition(".")[0])[:_LONGEST_NAME]
     return ModelResult(ModelId(framework, name or "unnamed"), found.key, outcome, found.size_bytes)
 
 
@@ -190,7 +191,7 @@ def _planned(
 ) -> PlannedUpload:
     found = objects.get(key)
     if found is None:
-        return PlannedUpload(spec, key, Action.UPLOAD, entry)
+        return PlannedUpload(spec, key, Action.UPLOAD, None if force else entry)
     if force:
         return PlannedUpload(spec, key, Action.REPLACE, None, found)
     if entry is None:
