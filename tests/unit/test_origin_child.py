@@ -8,15 +8,19 @@ import signal
 import subprocess
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from support.origin_scene import Acquire, pickled
 from support.samples import TOY, digest, spec
 from weightdock.artifact import Provenance
+from weightdock.catalogue import ModelSpec
 from weightdock.errors import ConfigurationError, ExitCode, IntegrityError, OriginError, StoreError, WeightdockError
-from weightdock.origins import AcquiredFile
-from weightdock.origins.child import OriginProcess
+from weightdock.origins import AcquiredFile, Origin
+from weightdock.origins.child import OriginProcess, answer
+from weightdock.origins.wire import spec_fields
 from weightdock.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("toy_origin")
@@ -136,6 +140,51 @@ def test_a_child_that_ends_is_named_and_the_next_model_gets_a_new_one(
         "next: see what it printed above; give the container more memory if that was it"
     )
     assert _pid(acquire(spec("gamma"))) != before
+
+
+@pytest.mark.parametrize(
+    ("asset", "cause"),
+    [
+        ("stammers", "JSONDecodeError: Expecting value: line 1 column 10 (char 9)"),
+        ("babbles", "TypeError: list indices must be integers or slices, not str"),
+        ("strays", "ValueError: {0}/beta.bin is not in {0}/into"),
+    ],
+)
+def test_an_answer_that_is_none_fails_its_model_and_the_next_gets_a_new_child(
+    acquire: Acquire, into: Path, asset: str, cause: str
+) -> None:
+    before = _pid(acquire(spec("alpha")))
+    with pytest.raises(WeightdockError) as refused:
+        acquire(spec("beta", asset=asset))
+    assert str(refused.value) == (
+        "error: the loader gave no answer that can be read while it had toy/beta\n"
+        f"cause: {cause.format(into.parent)}\n"
+        "next: see what it printed above; the next model gets a new loader"
+    )
+    assert _pid(acquire(spec("gamma"))) != before
+
+
+def test_a_disk_that_is_too_small_is_said_to_be(acquire: Acquire, into: Path) -> None:
+    with pytest.raises(StoreError) as refused:
+        acquire(spec("beta", asset="has no disk"))
+    assert str(refused.value) == (
+        f"error: the cache {into} did not take toy/beta\n"
+        "cause: MemoryError: too little disk space\n"
+        "next: nothing half-written was left; see to the disk (df -h), then run again"
+    )
+
+
+def test_a_fault_where_there_is_hardly_any_room_is_the_disks(into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Torch:
+        def acquire(self, _spec: ModelSpec, _into: Path) -> AcquiredFile:
+            raise RuntimeError("[enforce fail at inline_container.cc:783] . PytorchStreamWriter failed writing file")
+
+    request = {"do": "acquire", "spec": spec_fields(spec("alpha")), "path": str(into)}
+    with pytest.raises(RuntimeError):
+        answer(cast("Origin", Torch()), request)
+    full = os.statvfs(into)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=1, f_frsize=full.f_frsize))
+    assert answer(cast("Origin", Torch()), request)["error"]["exit_code"] == ExitCode.STORE
 
 
 def test_a_child_that_ended_between_two_models_is_named_too(acquire: Acquire) -> None:

@@ -17,15 +17,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from stat import S_ISREG
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 
 from weightdock.artifact import Framework
 from weightdock.catalogue import ModelSpec
 from weightdock.catalogue.lock import Locked
-from weightdock.errors import ConfigurationError, WeightdockError, of_kind
+from weightdock.errors import ConfigurationError, StoreError, WeightdockError, of_kind
 from weightdock.origins import AcquiredFile, Origin
 from weightdock.origins.wire import (
     acquired_fields,
@@ -41,6 +42,9 @@ from weightdock.settings.variables import inherited_environment
 
 _POLL_SECONDS = 0.5
 _SHARE = 20
+_LITTLE_BYTES = 64 * 1024 * 1024
+
+_Answer = TypeVar("_Answer")
 
 BytesObserver = Callable[[int], None]
 """Hears how many bytes have arrived so far."""
@@ -70,22 +74,22 @@ class OriginProcess:
     def acquire(self, spec: ModelSpec, into: Path, arrived: BytesObserver) -> AcquiredFile:
         """See :meth:`weightdock.origins.Origin.acquire`. ``arrived`` hears of progress from another thread."""
         with _watch((into, self._caches), arrived):
-            answer = self._ask("acquire", path=str(into), spec=spec_fields(spec))
-        return acquired_from(answer, into)
+            return self._ask(partial(acquired_from, inside=into), "acquire", path=str(into), spec=spec_fields(spec))
 
     def load(self, spec: ModelSpec, path: Path) -> None:
         """See :meth:`weightdock.origins.Origin.load`."""
-        self._ask("load", path=str(path), spec=spec_fields(spec))
+        self._ask(dict, "load", path=str(path), spec=spec_fields(spec))
 
     def lock(self, spec: ModelSpec, into: Path) -> Locked:
         """See :meth:`weightdock.origins.Origin.lock`."""
-        return locked_from(self._ask("lock", path=str(into), spec=spec_fields(spec))["locked"])
+        return self._ask(lambda answer: locked_from(answer["locked"]), "lock", path=str(into), spec=spec_fields(spec))
 
     def names(self, pattern: str) -> tuple[str, ...]:
         """See :meth:`weightdock.origins.Origin.names`."""
-        return tuple(map(str, self._ask("names", pattern=pattern)["names"]))
+        return self._ask(lambda answer: tuple(map(str, answer["names"])), "names", pattern=pattern)
 
-    def _ask(self, what: str, **request: object) -> dict[str, Any]:
+    def _ask(self, read: Callable[[dict[str, Any]], _Answer], what: str, **request: object) -> _Answer:
+        """What ``read`` makes of the child's answer. Foreign files are opened there, so it may be none."""
         child = self._child = self._child or self._start()
         assert child.stdin
         assert child.stdout
@@ -102,10 +106,19 @@ class OriginProcess:
                 cause=f"its process ended with status {status} (negative: killed by that signal; -9 is often memory)",
                 next="see what it printed above; give the container more memory if that was it",
             )
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise of_kind(**answer["error"])
-        return answer
+        try:
+            answer: dict[str, Any] = json.loads(line)
+            if "error" in answer:
+                raise of_kind(**answer["error"])
+            return read(answer)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            child.kill()
+            self._reap(child)
+            raise WeightdockError(
+                f"the loader gave no answer that can be read while it had {_subject(request)}",
+                cause=f"{type(error).__name__}: {error}",
+                next="see what it printed above; the next model gets a new loader",
+            ) from error
 
     def _reap(self, child: subprocess.Popen[str]) -> int:
         self._child = None
@@ -186,9 +199,27 @@ def answer(origin: Origin, request: Mapping[str, Any]) -> dict[str, Any]:
         missing = ConfigurationError(
             f"{error.name} is not installed here",
             cause="a model comes from its origin by its framework's own loader, or not at all",
-            next="install it, or use the framework's uploader image; without WEIGHTDOCK_ORIGIN=allow only R2 is asked",
+            next="use its uploader image, or install it; without WEIGHTDOCK_ORIGIN=allow `resolve` needs none",
         )
         return {"error": error_fields(missing)}
+    except (MemoryError, OSError, RuntimeError) as error:  # ultralytics', Python's and torch's, of a full disk
+        into = Path(request.get("path", "/"))
+        if not _is_of_the_disk(error, into):
+            raise
+        full = StoreError(
+            f"the cache {into} did not take {_subject(request)}",
+            cause=f"{type(error).__name__}: {error}",
+            next="nothing half-written was left; see to the disk (df -h), then run again",
+        )
+        return {"error": error_fields(full)}
+
+
+def _is_of_the_disk(error: Exception, path: Path) -> bool:
+    """Whether it is full, or too small: ultralytics looks before it begins, and says so; torch says this and that."""
+    if isinstance(error, MemoryError):
+        return "disk" in str(error)
+    disk = os.statvfs(path)
+    return disk.f_bavail * disk.f_frsize < _LITTLE_BYTES
 
 
 def serve(origin: Origin, requests: IO[str], answers: IO[str]) -> None:
