@@ -21,7 +21,7 @@ import pytest
 from support.hostile import genuine
 from support.hostile.genuine import KINDS, Kind
 from support.hostile.torch_format import torch_zip
-from weightdock.errors import IntegrityError
+from weightdock.errors import ConfigurationError, IntegrityError
 from weightdock.safety import Verdict, calls, gate
 from weightdock.safety.allow import ALLOW_LIST_VERSION, HOME, AllowList, Use, allow_list
 
@@ -90,7 +90,7 @@ def test_safetensors_pass_though_their_headers_length_reads_as_an_opcode(tmp_pat
     assert refused <= len(lengths) // 100
 
 
-@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("protocol", range(1, 6))
 def test_plain_data_of_any_protocol_pass(protocol: int, tmp_path: Path) -> None:
     shared = ["again", 2.5, None]
     data = {
@@ -208,6 +208,31 @@ def allowed(request: pytest.FixtureRequest) -> AllowList:
     return allow_list(request.param)
 
 
+@pytest.mark.parametrize(
+    ("written", "cause"),
+    [
+        ("[[group", "TOMLDecodeError: Expected ']]' at the end of an array declaration (at end of document)"),
+        ('[[group]]\nuse = "layer"\nreason = "own"\nnames.toy = "Toy"', "ValueError: 'layer' is not a valid Use"),
+        ('[[group]]\nuse = "module"\nnames.toy = "Toy"', "KeyError: 'reason'"),
+        ('[acted_on.texts]\nactivation = "("\n', "KeyError: 'group'"),
+    ],
+)
+def test_a_list_that_is_none_is_named_and_not_the_file(written: str, cause: str, tmp_path: Path) -> None:
+    (tmp_path / "torch.toml").write_bytes((HOME / "torch.toml").read_bytes())
+    (tmp_path / "toy.toml").write_text(written)
+    with pytest.raises(ConfigurationError) as refused:
+        allow_list("toy", tmp_path)
+    assert str(refused.value) == (
+        f"error: the allow-list of toy cannot be read\ncause: {cause}\n"
+        f"next: mend {tmp_path}/toy.toml; torch.toml beside it explains what it holds"
+    )
+
+
+def test_a_config_may_be_created_as_its_bare_class_too_which_is_how_a_plain_class_is_pickled(tmp_path: Path) -> None:
+    content = b"\x80\x02cultralytics.utils\nIterableSimpleNamespace\n)\x81}X\x01\x00\x00\x00aK\x01sb."
+    assert gate.check(_file(tmp_path, content), "ultralytics").names == ("ultralytics.utils.IterableSimpleNamespace",)
+
+
 def test_a_framework_without_a_list_of_its_own_gets_torchs_part() -> None:
     assert allow_list("timm").names == allow_list("toy").names
     assert allow_list("timm").names.keys() < allow_list("ultralytics").names.keys()
@@ -216,7 +241,7 @@ def test_a_framework_without_a_list_of_its_own_gets_torchs_part() -> None:
 def test_the_list_changes_only_with_its_version() -> None:
     lists = b"".join(path.read_bytes() for path in sorted(HOME.glob("*.toml")))
     # When this fails: raise ALLOW_LIST_VERSION in safety/allow.py, and write both here.
-    assert (ALLOW_LIST_VERSION, hashlib.sha256(lists).hexdigest()[:16]) == (2, "25be506773e8231f")
+    assert (ALLOW_LIST_VERSION, hashlib.sha256(lists).hexdigest()[:16]) == (3, "1ed07608872593d8")
 
 
 def test_every_name_on_the_list_is_one_class_or_function_with_a_reason(allowed: AllowList) -> None:

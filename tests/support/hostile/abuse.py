@@ -182,6 +182,8 @@ def acted_on() -> Iterator[Hostile]:
         yield gadget(f"rows that are a {kind}", yaml, because=because, runs=False)
     settings = {"train_args": {"data": "https://example.com/evil.yaml"}}
     yield gadget("a data set to fetch, with a script", lambda _: settings, because="upon its `data`", runs=False)
+    elsewhere = {"task": "classify", "data": "../../../../evil/repo/releases/download/v1/x"}
+    yield gadget("a data set of another repository", lambda _: elsewhere, because="upon its `data`", runs=False)
 
 
 def _encode(content: str) -> Call:

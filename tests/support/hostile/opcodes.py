@@ -57,6 +57,7 @@ def names() -> Iterator[Hostile]:
     yield _stream("STACK_GLOBAL of a computed name", lambda c: computed + _STACK_GLOBAL + c + b"\x85R.")
     joined = b"\x80\x04" + assemble(Name("_codecs", "encode")("os", "latin1"))[2:-1] + text("system")
     yield _still("STACK_GLOBAL of an allowed call's result", "computes a name", joined + _STACK_GLOBAL + b".")
+    yield _still("a number that readers read differently", "a number as text", b"\x80\x02I010\n.")
     yield _still("STACK_GLOBAL of numbers", "computes a name", b"\x80\x04K\x01K\x02" + _STACK_GLOBAL + b".")
     registered = assemble(Name("copyreg", "add_extension")("os", "system", 240))[2:-1]
     yield _stream("EXT1, registered first", lambda c: b"\x80\x02" + registered + b"0\x82\xf0" + c + b"\x85R.")
@@ -143,6 +144,15 @@ def bombs() -> Iterator[Hostile]:
     yield _still("marks nested 100,000 deep", "nested more than", b"\x80\x02" + b"(" * 100_000 + b"t" * 100_000 + b".")
     doubling = b"\x80\x02(lp0\n" + b"".join(b"(g%d\ng%d\nlp%d\n" % (at, at, at + 1) for at in range(300)) + b"."
     yield _still("a billion laughs", "nested more than", doubling)
+    alike = [b"\x8a\x0a" + (at * (2**61 - 1)).to_bytes(10, "little") for at in range(1, 2000)]
+    numbers, keys, tuples = b"".join(alike), b"N".join(alike) + b"N", b"\x85N".join(alike) + b"\x85N"
+    many = "more than 1000 keys"
+    yield _still("keys whose hashes are alike", many, b"\x80\x02}(" + keys + b"u.")
+    yield _still("tuples as keys whose hashes are alike", many, b"\x80\x02}(" + tuples + b"u.")
+    yield _still("a set of numbers whose hashes are alike", many, b"\x80\x04\x8f(" + numbers + b"\x90.")
+    yield _still("a frozen set of numbers whose hashes are alike", many, b"\x80\x04(" + numbers + b"\x91.")
+    called = b"\x80\x02c__builtin__\nset\n](" + numbers + b"e\x85R."
+    yield _still("a called set of numbers whose hashes are alike", many, called)
     yield _still("a million opcodes", "more than 500000 opcodes", b"\x80\x02]" + b"Na" * 500_000 + b".")
     yield _still("a pickle of 9 MB", "a pickle of", b"\x80\x02]" + b"(" + b"X\x00\x00\x10\x00" * 1 + bytes(9 << 20))
     yield gadget(

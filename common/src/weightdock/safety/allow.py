@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-ALLOW_LIST_VERSION = 2
+from weightdock.errors import ConfigurationError
+
+ALLOW_LIST_VERSION = 3
 """Grows by one with every change of a ``.toml`` here; a verdict carries it."""
 
 HOME = Path(__file__).parent
@@ -75,11 +77,23 @@ class AllowList:
 
 @lru_cache
 def allow_list(framework: str, home: Path = HOME) -> AllowList:
-    """What checkpoints of ``framework`` may name. A framework without a file of its own gets torch's part."""
-    documents = [tomllib.loads((home / "torch.toml").read_text(encoding="utf-8"))]
+    """What checkpoints of ``framework`` may name. A framework without a file of its own gets torch's part.
+
+    Raises ConfigurationError for a file that is no list.
+    """
     own = home / f"{framework}.toml"
-    if own.is_file():
-        documents.append(tomllib.loads(own.read_text(encoding="utf-8")))
+    try:
+        return _read(framework, [home / "torch.toml", *([own] if own.is_file() else [])])
+    except (ValueError, KeyError, TypeError, AttributeError, re.error) as error:
+        raise ConfigurationError(
+            f"the allow-list of {framework} cannot be read",
+            cause=f"{type(error).__name__}: {error}",
+            next=f"mend {own}; torch.toml beside it explains what it holds",
+        ) from error
+
+
+def _read(framework: str, paths: Sequence[Path]) -> AllowList:
+    documents = [tomllib.loads(path.read_text(encoding="utf-8")) for path in paths]
     names = {allowed.key: allowed for document in documents for allowed in _names(document)}
     acted_on: Mapping[str, Any] = documents[-1].get("acted_on", {})
     return AllowList(

@@ -22,6 +22,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import IO, Any
 
 from weightdock.safety.refusal import RefusalError, shown
@@ -157,9 +158,9 @@ def _refuse_foreign_names(names: Sequence[str]) -> None:
         # torch looks names up without regard to case, so `DATA.PKL` would be another `data.pkl`.
         if not _NAMES.fullmatch(name):
             raise RefusalError(f"its entry {shown(name)} is none that torch writes", named=True)
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise RefusalError(f"its entry {shown(twice)} is there twice", named=True)
+    twice = [name for before, name in pairwise(sorted(names)) if name == before]
+    if twice:
+        raise RefusalError(f"its entry {shown(twice[0])} is there twice", named=True)
     if len({name.split("/")[0] for name in names}) != 1:
         raise RefusalError("a zip with more or less than one folder at the top", named=True)
     if not any(name.endswith("/data.pkl") for name in names):

@@ -16,6 +16,7 @@ from weightdock.safety.refusal import RefusalError
 from weightdock.safety.values import DictBox, ListBox, Made, TupleBox
 
 ORDERED_DICT = "collections OrderedDict"
+SETS = ("__builtin__ set", "builtins set")
 _ENCODE = "_codecs encode"
 _DTYPE = "numpy dtype"
 _DEVICE = re.compile(r"[a-z]{2,16}(:[0-9]{1,3})?")
@@ -189,8 +190,7 @@ SHAPES: Mapping[str, Callable[[Sequence[object]], bool]] = {
     "torch Size": _size,
     "torch device": _device,
     _ENCODE: _encode,
-    "__builtin__ set": _set,
-    "builtins set": _set,
+    **dict.fromkeys(SETS, _set),
     "__builtin__ complex": _complex,
     "builtins complex": _complex,
     "__builtin__ getattr": _getattr,

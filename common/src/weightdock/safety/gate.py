@@ -23,10 +23,11 @@ _NEVER_FIRST = (b"0", b"1", b"2", b"p", b"\x98", b"P")
 def check(path: Path, framework: str) -> Verdict:
     """Judge the file for the loader of ``framework``. Reads its pickles and headers, never its tensors.
 
-    Raises IntegrityError, and nothing else, with what was found and where.
+    Raises IntegrityError with what was found and where, ConfigurationError for a list that is none, and nothing else.
     """
+    walk = Walk(allow_list(framework))
     try:
-        return _judge(path, framework)
+        return _judge(path, walk)
     except RefusalError as refusal:
         raise _refused(path, refusal) from refusal
     except OSError as error:
@@ -36,10 +37,9 @@ def check(path: Path, framework: str) -> Verdict:
         raise _refused(path, RefusalError(f"it confuses this gate: {type(error).__name__}")) from error
 
 
-def _judge(path: Path, framework: str) -> Verdict:
+def _judge(path: Path, walk: Walk) -> Verdict:
     if not stat.S_ISREG(path.stat().st_mode):
         raise RefusalError("it is no regular file")  # opening a pipe would wait for whoever writes to it
-    walk = Walk(allow_list(framework))
     with path.open("rb") as file:
         beginning = os.pread(file.fileno(), _BEGINNING_BYTES, 0)
         found = _format(file, beginning, walk)

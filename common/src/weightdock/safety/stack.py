@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import NoneType
 
 from weightdock.safety.allow import Allowed, AllowList
 from weightdock.safety.calls import ORDERED_DICT
@@ -15,6 +16,8 @@ MAX_PICKLE_BYTES = 8 * 1024 * 1024
 MAX_OPCODES = 500_000
 _MAX_TEXT = 1024 * 1024
 _MAX_INTEGER_BITS = 128
+_MAX_ODD_KEYS = 1000  # real ones are texts, and small numbers: of classes
+_SMALL_BITS = 31
 _MAX_MARKS = 1000
 
 UNDERFLOW = "an opcode needs a value that is not there"
@@ -30,6 +33,7 @@ class Stack:
         self._fences: list[int] = []
         self._memo: dict[object, object] = {}
         self._acted_on = ActedOn(allowed)
+        self._odd_keys = 0
 
     def handlers(self) -> dict[str, Callable[[object], None]]:
         """What handles each opcode, by its name."""
@@ -81,6 +85,12 @@ class Stack:
         if isinstance(number, int) and number.bit_length() > _MAX_INTEGER_BITS:
             raise RefusalError(f"an integer of {number.bit_length()} bits")
         self._stack.append(number)
+
+    def _flag(self, value: object) -> None:
+        # Protocol 2 writes nothing else by it. Of "010" pickletools makes ten, and C's unpickler eight.
+        if not isinstance(value, bool):
+            raise RefusalError("a number as text, which torch never writes", named=True)
+        self._stack.append(value)
 
     def _true(self, _: object) -> None:
         self._stack.append(True)
@@ -174,6 +184,16 @@ class Stack:
                 self._acted_on.note(key, value)
             elif isinstance(key, Box | Allowed) and type(key) is not TupleBox:
                 raise RefusalError("a dictionary has a key that is not a plain value", named=True)
+        self._keys(items[::2])
+
+    def _keys(self, keys: Sequence[object]) -> None:
+        """Count those whose hashes anybody can choose to be all alike: a loader would compare each with each."""
+        for key in keys:
+            if isinstance(key, str | bytes | NoneType) or (isinstance(key, int) and key.bit_length() <= _SMALL_BITS):
+                continue
+            self._odd_keys += 1
+            if self._odd_keys > _MAX_ODD_KEYS:
+                raise RefusalError(f"more than {_MAX_ODD_KEYS} keys that are neither texts nor small numbers")
 
     def _empty_set(self, _: object) -> None:
         self._stack.append(SetBox())
@@ -182,16 +202,23 @@ class Stack:
         items, target = self._pop_mark(), self._top()
         if type(target) is not SetBox:
             raise RefusalError("items are added to what is not a set", named=True)
-        target.holds(items)
+        self._fill(target, items)
 
     def _frozenset(self, _: object) -> None:
-        self._stack.append(SetBox(self._pop_mark()))
+        made = SetBox()
+        self._fill(made, self._pop_mark())
+        self._stack.append(made)
+
+    def _fill(self, target: SetBox, items: list[object]) -> None:
+        target.holds(items)
+        self._keys(items)
 
 
 _HANDLERS = {
     "_mark": "MARK",
     "_constant": "NONE BININT BININT1 BININT2 FLOAT BINFLOAT",
-    "_integer": "INT LONG LONG1 LONG4",
+    "_flag": "INT",
+    "_integer": "LONG LONG1 LONG4",
     "_text": "STRING BINSTRING SHORT_BINSTRING UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8 "
     "BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8",
     "_true": "NEWTRUE",

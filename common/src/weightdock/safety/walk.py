@@ -17,10 +17,10 @@ from functools import partial
 from itertools import islice
 
 from weightdock.safety.allow import Allowed, AllowList, Use
-from weightdock.safety.calls import check_build, check_call, is_device
+from weightdock.safety.calls import SETS, check_build, check_call, is_device
 from weightdock.safety.refusal import RefusalError, shown
 from weightdock.safety.stack import MAX_OPCODES, UNDERFLOW, Stack
-from weightdock.safety.values import Made, TupleBox
+from weightdock.safety.values import ListBox, Made, TupleBox
 
 _MAX_PROTOCOL = 5
 _CODE = (Use.CALLED, Use.CONFIG, Use.MODULE)
@@ -148,6 +148,9 @@ class _Pickle(Stack):
     def _reduce(self, _: object) -> None:
         callee, arguments = self._arguments()
         check_call(callee, arguments.items)
+        if callee.key in SETS:
+            for listed in arguments.items:
+                self._keys(listed.items if isinstance(listed, ListBox) else ())
         self._stack.append(Made(callee, arguments.items))
         for argument in arguments.items:
             if type(argument) is Allowed and argument.use in _CODE:
@@ -156,7 +159,7 @@ class _Pickle(Stack):
 
     def _new_object(self, _: object) -> None:
         cls, arguments = self._arguments()
-        if cls.use is not Use.MODULE or arguments.items:
+        if cls.use not in (Use.MODULE, Use.CONFIG) or arguments.items:
             raise RefusalError(f"{cls} is created otherwise than by its bare class", named=True)
         self._stack.append(Made(cls))
 
