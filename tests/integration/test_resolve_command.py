@@ -73,6 +73,13 @@ def test_what_the_store_lacks_comes_from_the_origin_and_fills_the_store(node: No
     assert node.bench.double.record.entries() == []
 
 
+def test_what_comes_from_the_origin_counts_for_the_cap_too(node: Node, toy_package: Path) -> None:
+    script = Script(node, toy_package)
+    assert script.resolve("toy/alpha").code == 0
+    assert script.resolve("toy/beta", WEIGHTDOCK_ORIGIN="allow", WEIGHTDOCK_CACHE_BYTES=str(len(BETA))).code == 0
+    assert files(node.root) == {"toy/beta.bin", ".receipts/toy/beta.bin.json"}
+
+
 def test_a_store_that_may_only_be_read_costs_a_warning_and_not_the_path(
     read_only: Bench, toy_package: Path, tmp_path: Path
 ) -> None:

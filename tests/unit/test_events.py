@@ -115,6 +115,10 @@ def test_a_line_that_lacks_a_field_is_refused() -> None:
             Event(MODEL, Stage.UPLOAD, State.SKIPPED, note="Already exists in R2"),
             "timm/convnext_tiny  upload skipped: Already exists in R2",
         ),
+        (
+            Event(MODEL, Stage.UPLOAD, State.FAILED, note="\x1b[2J"),
+            "timm/convnext_tiny  upload failed: \N{REPLACEMENT CHARACTER}[2J",
+        ),
     ],
 )
 def test_an_event_reads_as_a_sentence(event: Event, sentence: str) -> None:

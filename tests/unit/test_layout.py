@@ -51,6 +51,18 @@ def test_another_file_of_that_name_may_be_somebody_s_and_stays(tmp_path: Path) -
     assert path.read_bytes() == b"trained for a week"
 
 
+def test_a_link_to_what_is_not_there_now_is_somebody_s_too(tmp_path: Path) -> None:
+    path = tmp_path / "alpha.bin"
+    path.symlink_to("a disk that is not mounted")
+    with pytest.raises(ConfigurationError) as refused:
+        place(verified(tmp_path / "cached"), Layout.ULTRALYTICS, tmp_path, spec())
+    assert (refused.value.what, refused.value.cause) == (
+        f"{path} is another file",
+        "it is a link to what is not there now",
+    )
+    assert path.readlink() == Path("a disk that is not mounted")
+
+
 def test_a_copy_that_is_there_already_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "alpha.bin"
     path.write_bytes(content("alpha"))

@@ -89,6 +89,21 @@ def test_where_flock_is_refused_a_lease_is_none_and_leaves_nothing_open(
     assert _open_files() == before
 
 
+def test_of_many_leases_the_ones_used_last_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "_leases", {})
+    monkeypatch.setattr(locks, "_MOST_LEASES", 2)
+    files = [tmp_path / name for name in "abc"]
+    before = _open_files()
+    for path in files:
+        path.touch()
+    for path in (*files[:2], files[0], files[2]):
+        assert locks.lease(path)
+    assert [locks.leased(path, unknown=False) for path in files] == [True, False, True]
+    assert _open_files() == before + 2
+    for handle in locks._leases.values():
+        os.close(handle)
+
+
 def test_a_lease_waits_for_who_only_looks(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looked, real = Event(), fcntl.flock
 

@@ -123,6 +123,17 @@ def test_a_run_reads_as_this_table() -> None:
     )
 
 
+def test_what_somebody_else_wrote_does_not_drive_the_terminal() -> None:
+    name = ModelId.parse("timm/a")
+    error = IntegrityError("a\x1b[2J", cause="b\x9b\nc\td", next="e\u202e")
+    rows = (
+        ModelResult(name, "k\x07", Outcome.FAILED, source="\x1b]0;\n", error=error, licence="\x1b(0", warning="\x08"),
+    )
+    for text in (report.table(RunReport(rows)), report.plan_table(RunReport(rows))):
+        assert "b\N{REPLACEMENT CHARACTER}\nc\td\nnext: e\N{REPLACEMENT CHARACTER}" in text
+        assert [char for char in text if not char.isprintable() and char not in "\n\t"] == []
+
+
 def test_a_dry_run_reads_as_this_table() -> None:
     assert report.plan_table(PLAN) == (
         "KEY                                       PLAN                    SIZE  SHA256        LICENCE\n"

@@ -13,7 +13,8 @@ import pytest
 from support.memory_store import MemoryStore
 from support.samples import PREFIX, TOY, digest, entry, files, spec
 from weightdock.artifact import ModelId
-from weightdock.cache import Cache
+from weightdock.cache import Cache, room
+from weightdock.cache.locks import remove
 from weightdock.cache.room import Room, _Kept
 from weightdock.errors import ConfigurationError, StoreError
 from weightdock.events import ignore
@@ -130,8 +131,8 @@ def test_where_nothing_is_to_come_a_cap_that_is_too_low_fails_nobody(cache: Cach
 def test_what_another_process_evicts_meanwhile_is_gone(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     oldest, kept = _file(cache, "oldest").path, Room._kept
 
-    def evicted(room: Room) -> Sequence[_Kept]:
-        found = kept(room)
+    def evicted(made: Room) -> Sequence[_Kept]:
+        found = kept(made)
         oldest.unlink()
         return found
 
@@ -140,11 +141,28 @@ def test_what_another_process_evicts_meanwhile_is_gone(cache: Cache, monkeypatch
     assert _left(cache) == ["older", "newest"]
 
 
+def test_what_another_process_fetches_again_as_it_goes_keeps_its_receipt(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oldest = _file(cache, "oldest")
+
+    def then_fetched(path: Path) -> bool:
+        assert remove(path)
+        with cache.partial(oldest.model) as folder:
+            (folder / "x").write_bytes(bytes(SIZE))
+            cache.publish(verify(oldest.model, folder / "x", []), "bin")
+        return True
+
+    monkeypatch.setattr(room, "remove", then_fetched)
+    Room(cache, cap_bytes=3500).make({NEW: SIZE}, set())
+    assert _file(cache, "oldest").path.read_bytes() == bytes(SIZE)
+
+
 def test_what_somebody_resolves_while_room_is_made_stays(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     spared = Room._is_spared
 
-    def then_resolved(room: Room, path: Path) -> bool:
-        was = spared(room, path)
+    def then_resolved(made: Room, path: Path) -> bool:
+        was = spared(made, path)
         if path == _file(cache, "oldest").path:
             assert cache.used(_file(cache, "oldest"))
         return was

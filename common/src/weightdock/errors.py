@@ -21,6 +21,11 @@ class ExitCode(IntEnum):
     ENGINE = 6
 
 
+def printable(text: str) -> str:
+    """The text as a terminal may have it: what a checkpoint, a manifest or an origin says must not drive one."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
 class WeightdockError(Exception):
     """Base of every error that weightdock raises on purpose."""
 
@@ -33,7 +38,7 @@ class WeightdockError(Exception):
         self.next = next
 
     def __str__(self) -> str:
-        return f"error: {self.what}\ncause: {self.cause}\nnext: {self.next}"
+        return printable(f"error: {self.what}\ncause: {self.cause}\nnext: {self.next}")
 
 
 class ConfigurationError(WeightdockError):

@@ -15,6 +15,7 @@ from threading import Lock
 from typing import NamedTuple, TextIO
 
 from weightdock.artifact import ModelId
+from weightdock.errors import printable
 
 SCHEMA = 1
 """Version of the event and report lines; raised when a reader would have to change."""
@@ -125,7 +126,7 @@ def sentence(event: Event) -> str:
         if event.total_bytes and event.done_bytes != event.total_bytes:
             amount += f" of {megabytes(event.total_bytes)}"
     note = f": {event.note}" if event.note else ""
-    return f"{event.model}  {event.stage} {event.state}{amount}{note}"
+    return printable(f"{event.model}  {event.stage} {event.state}{amount}{note}")
 
 
 def megabytes(size: int) -> str:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from weightdock.artifact import Digest, ModelId
-from weightdock.errors import ExitCode, WeightdockError, of_kind
+from weightdock.errors import ExitCode, WeightdockError, of_kind, printable
 from weightdock.events import SCHEMA, megabytes
 
 
@@ -161,6 +161,7 @@ def totals(report: RunReport) -> str:
 
 def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Rows as columns of equal width, two spaces apart; the columns in ``right`` are flush right."""
+    rows = [[printable(cell.replace("\n", " ")) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(
@@ -184,7 +185,7 @@ def _seconds(result: ModelResult) -> str:
 
 
 def _warnings(report: RunReport) -> list[str]:
-    lines = [f"warning: {result.model}: {result.warning}" for result in report.results if result.warning]
+    lines = [printable(f"warning: {result.model}: {result.warning}") for result in report.results if result.warning]
     return ["\n".join(lines)] if lines else []
 
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from weightdock import events, report
-from weightdock.errors import WeightdockError
+from weightdock.errors import WeightdockError, printable
 from weightdock.events import SCHEMA, Observer
 from weightdock.report import RunReport
 
@@ -99,6 +99,5 @@ class Output:
     def _keep(self, line: str) -> None:
         last = line.rstrip().rpartition("\r")[2]  # a library's progress bar rewrites one line over and over
         # A container loads foreign files: what it prints must not drive the terminal it is shown on.
-        shown = "".join(char if char.isprintable() or char == "\t" else "\N{REPLACEMENT CHARACTER}" for char in last)
-        if shown:
-            self._tail.append(shown[:_LONGEST_KEPT])
+        if line := printable(last):
+            self._tail.append(line[:_LONGEST_KEPT])

@@ -12,13 +12,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 
 from weightdock.shared_files import FILE_MODE, make_folder
 
 _PAUSE_SECONDS = 0.1
 
 _leases: dict[Path, int] = {}
-"""Open files of this process, by path: their shared locks end with it."""
+"""Open files of this process, by path, the one used last at the end: their shared locks end with it."""
+
+_leasing = Lock()
+
+_MOST_LEASES = 128
+"""A process may open a thousand files, and most of them are its own."""
 
 
 @contextmanager
@@ -59,27 +65,32 @@ def in_use(path: Path) -> Iterator[None]:
 def lease(path: Path) -> bool:
     """Hold a shared lock on the file for as long as this process lives, so that nobody evicts it meanwhile.
 
+    Of more than ``_MOST_LEASES`` those that were used longest ago are given up, whose receipts still tell their use.
     False when somebody has. Without a lock, and True, where the file system has none.
     """
-    held = _leases.get(path)
-    if held is not None and _stands(held, path):
+    with _leasing:
+        held = _leases.pop(path, None)
+        if held is not None and _stands(held, path):
+            _leases[path] = held
+            return True
+        if held is not None:
+            os.close(held)  # of a file that stood here before
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except OSError:
+            return path.exists()
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH)  # an evictor has it while it removes the file, and others for a moment
+        except OSError:
+            os.close(handle)
+            return True
+        if not _stands(handle, path):
+            os.close(handle)
+            return False
+        _leases[path] = handle
+        if len(_leases) > _MOST_LEASES:
+            os.close(_leases.pop(next(iter(_leases))))
         return True
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except OSError:
-        return path.exists()
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH)  # an evictor has it while it removes the file, and others for a moment
-    except OSError:
-        os.close(handle)
-        return True
-    if not _stands(handle, path):
-        os.close(handle)
-        return False
-    _leases[path] = handle
-    if held is not None:
-        os.close(held)  # of a file that stood here before
-    return True
 
 
 def leased(path: Path, *, unknown: bool) -> bool:

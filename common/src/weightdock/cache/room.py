@@ -76,9 +76,10 @@ class Room:
                 next="raise WEIGHTDOCK_CACHE_BYTES, or ask for fewer models",
             )
         for one in chosen:
-            # The receipt last: a file without one is counted for nothing, and would stay for ever.
+            # The receipt last: a file without one is counted for nothing, and would stay for ever. And not that of a
+            # file that another process has put there since.
             with suppress(OSError):
-                if remove(one.path):
+                if remove(one.path) and not one.path.exists():
                     self.cache.receipt(one.path).unlink()
 
     def _kept(self) -> Sequence[_Kept]:

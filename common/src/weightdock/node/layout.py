@@ -35,12 +35,14 @@ def place(file: VerifiedFile, layout: Layout, root: Path, spec: ModelSpec) -> Pa
     else:
         target = root / (spec.asset or spec.file_name)
     try:
-        if target.exists():
-            if target.samefile(file.path) or sha256_of(target) == file.sha256:
+        if os.path.lexists(target):
+            if target.exists() and (target.samefile(file.path) or sha256_of(target) == file.sha256):
                 return target
             raise ConfigurationError(
                 f"{target} is another file",
-                cause=f"its bytes are not those of {file.model}, and they may be somebody's",
+                cause=f"its bytes are not those of {file.model}, and they may be somebody's"
+                if target.exists()
+                else "it is a link to what is not there now",
                 next="move it away, or name another folder",
             )
         target.parent.mkdir(parents=True, exist_ok=True)

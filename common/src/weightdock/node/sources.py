@@ -57,6 +57,10 @@ class Sources:
                 self.observe(Event(model, Stage.FETCH, State.FAILED, note=refused.what))
                 return self._from_origin(model, entry)
 
+    @property
+    def _room(self) -> Room:
+        return Room(self.cache, self.settings.cache_bytes, self.settings.pinned)
+
     def _store(self) -> ObjectStore:
         from weightdock.store.r2 import R2Store
 
@@ -68,7 +72,7 @@ class Sources:
             return adopted
         path = self.cache.path(entry.model, entry.extension)
         self.cache.sweep()
-        Room(self.cache, self.settings.cache_bytes, self.settings.pinned).make({path: entry.size_bytes}, {path})
+        self._room.make({path: entry.size_bytes}, {path})
         self.observe(Event(entry.model, Stage.FETCH, State.STARTED, 0, entry.size_bytes))
         with Ranges(store) as ranges:
             file = Fetch(self.settings.prefix, ranges, self.cache, self.observe).run(entry)
@@ -89,6 +93,7 @@ class Sources:
         with OriginProcess(model.framework, self.settings) as loader:
             acquire = Acquire(model.framework, self.cache, loader, self.observe, licences=self.settings.licences)
             file, _ = acquire.obtain(planned)
+            self._room.make({}, {file.path})  # only now is it known how large it is
             try:
                 self._back_fill(spec, loader)
             except WeightdockError as error:
