@@ -237,7 +237,8 @@ def test_make_without_credentials_starts_nothing_and_names_the_way_on(target: st
     assert ended.stdout == ""
     assert ended.stderr.splitlines()[:3] == [
         "error: R2 credentials not configured",
-        "cause: not set, neither in the environment nor in .env: "
+        "cause: not set where settings are read from here: "
         "AWS_S3_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY",
-        "next: set them, or write .env (see .env.example); `make demo` is the way to try without an account",
+        "next: set them in the environment or in .env (see .env.example; with --env-file in that file, on a node in "
+        "node.env); `make demo` is the way to try without an account",
     ]

@@ -155,7 +155,7 @@ def test_an_object_that_is_not_there_is_an_answer_when_asked_after_and_an_error_
         store.read_range(Version(KEY, 5), 0, 5, room_for(5))
     assert (refused.value.cause, refused.value.next) == (
         "it is not there",
-        "upload it again: make upload/<framework>",
+        "upload it again: make upload/toy",
     )
 
 

@@ -20,8 +20,9 @@ CREDENTIALS = {
 }
 NOT_CONFIGURED = (
     "error: R2 credentials not configured\n"
-    "cause: not set, neither in the environment nor in .env: {missing}\n"
-    "next: set them, or write .env (see .env.example); `make demo` is the way to try without an account\n"
+    "cause: not set where settings are read from here: {missing}\n"
+    "next: set them in the environment or in .env (see .env.example; with --env-file in that file, on a node in "
+    "node.env); `make demo` is the way to try without an account\n"
 )
 ALL = "AWS_S3_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
 NAMES = (

@@ -114,8 +114,9 @@ def test_each_missing_credential_is_named_when_the_credentials_are_asked_for(
         _ = configured.credentials
     assert str(refused.value) == (
         "error: R2 credentials not configured\n"
-        f"cause: not set, neither in the environment nor in .env: {missing}\n"
-        "next: set them, or write .env (see .env.example); `make demo` is the way to try without an account"
+        f"cause: not set where settings are read from here: {missing}\n"
+        "next: set them in the environment or in .env (see .env.example; with --env-file in that file, on a node in "
+        "node.env); `make demo` is the way to try without an account"
     )
 
 

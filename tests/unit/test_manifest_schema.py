@@ -121,7 +121,7 @@ def test_every_manifest_that_is_published_fits_the_schema(
 def test_a_manifest_from_which_every_entry_is_gone_fits_the_schema() -> None:
     kept = MemoryStore()
     manifest.publish(kept, PREFIX, TOY, {"alpha": entry()})
-    manifest.publish(kept, PREFIX, TOY, {}, gone=["alpha"])
+    manifest.publish(kept, PREFIX, TOY, {}, gone=manifest.read(kept, PREFIX, TOY).entries)
     assert problems(json.loads(kept.contents()[KEY])) == []
 
 

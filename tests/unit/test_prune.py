@@ -65,7 +65,7 @@ def test_what_no_model_has_and_is_old_enough_is_found_and_nothing_is_changed(ben
     found = bench.find()
     assert found.framework == TOY
     assert [one.key for one in found.objects] == [_key("beta"), _key("gamma")]
-    assert found.entries == ("beta",)
+    assert set(found.entries) == {"beta"}
     assert bench.store.contents() == before
     assert bench.store.requests == [
         f"read_document {MANIFEST}",
@@ -90,7 +90,19 @@ def test_what_was_listed_is_removed_and_nothing_else(bench: Bench) -> None:
     ]
     assert (bench.stored(), bench.published()) == (_stored("alpha", "delta"), {"alpha", "delta"})
     again = bench.find()
-    assert (again.objects, again.entries) == ((), ())
+    assert (again.objects, again.entries) == ((), {})
+
+
+def test_what_was_replaced_since_it_was_listed_keeps_its_entry_too(bench: Bench) -> None:
+    found = bench.find()
+    new = b"of a newer catalogue"
+    bench.store.keep(_key("beta"), new, modified=NOW)
+    manifest.publish(bench.store, PREFIX, TOY, {"beta": entry("beta", new)})
+    assert [one.outcome for one in prune.remove(bench.store, PREFIX, found).results] == [
+        Outcome.DIFFERS,
+        Outcome.REMOVED,
+    ]
+    assert (bench.stored(), bench.published()) == (_stored("alpha", "beta", "delta"), {"alpha", "beta", "delta"})
 
 
 def test_an_entry_leaves_the_manifest_before_its_object_goes(bench: Bench) -> None:
@@ -273,10 +285,26 @@ def test_uploads_that_were_begun_after_the_list_stay(bench: Bench) -> None:
 
 def test_what_is_listed_is_of_one_framework(bench: Bench) -> None:
     game = prune.find(bench.store, PREFIX, Framework("game"), [], BEFORE)
-    assert game == Prunable(Framework("game"), (), (), ())
+    assert game == Prunable(Framework("game"), (), {}, ())
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [
+        ("a" * 150 + "\n" + "b" * 150, "a" * 150 + "b" * 50),
+        ("-.é_c d", "cd"),
+        ("\N{SNOWMAN}", "unnamed"),
+        ("", "unnamed"),
+    ],
+)
+def test_an_object_is_listed_under_the_nearest_thing_to_a_name(bench: Bench, stem: str, name: str) -> None:
+    key = ObjectKey(f"{PREFIX}/toy/{stem}.bin")
+    bench.store.keep(key, b"somebody's", modified=OLD)
+    listed = {one.key: str(one.model) for one in prune.listed(bench.find()).results}
+    assert listed[key] == f"toy/{name}"
 
 
 def test_an_object_is_removed_only_as_it_was_found(bench: Bench) -> None:
     elsewhere = StoredObject(_key("beta"), 1, '"another version"', modified=OLD)
-    prune.remove(bench.store, PREFIX, Prunable(TOY, (elsewhere,), (), ()))
+    prune.remove(bench.store, PREFIX, Prunable(TOY, (elsewhere,), {}, ()))
     assert bench.stored() == _stored("alpha", "beta", "gamma", "delta")

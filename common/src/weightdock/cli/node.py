@@ -25,7 +25,7 @@ from weightdock.errors import ConfigurationError
 @click.option("--deep", is_flag=True, help="Read the manifests and every cached file again.")
 @click.option(
     "--jitter",
-    type=click.FloatRange(0, 3600),
+    type=click.IntRange(0, 3600),
     default=0,
     metavar="SECONDS",
     help="Before asking R2, wait at random up to so long: many nodes start at once.",
@@ -37,7 +37,7 @@ def fetch(
     models: tuple[str, ...],
     listed: TextIO | None,
     deep: bool,
-    jitter: float,
+    jitter: int,
     as_json: bool,
     as_events: bool,
 ) -> None:

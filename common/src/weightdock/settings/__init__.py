@@ -72,8 +72,9 @@ class Settings(NamedTuple):
         if self.given_credentials is None:
             raise ConfigurationError(
                 "R2 credentials not configured",
-                cause=f"not set, neither in the environment nor in .env: {', '.join(self.missing)}",
-                next="set them, or write .env (see .env.example); `make demo` is the way to try without an account",
+                cause=f"not set where settings are read from here: {', '.join(self.missing)}",
+                next="set them in the environment or in .env (see .env.example; with --env-file in that file, on a "
+                "node in node.env); `make demo` is the way to try without an account",
             )
         return self.given_credentials
 

@@ -14,7 +14,7 @@ import json
 import random
 import re
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
@@ -75,17 +75,17 @@ def publish(
     prefix: str,
     framework: Framework,
     new: Mapping[str, Entry],
-    gone: Collection[str] = (),
+    gone: Mapping[str, Entry] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Manifest:
-    """Add or replace the ``new`` entries and drop those that are ``gone``; those of other writers stay.
+    """Add or replace the ``new`` entries and drop those that are ``gone``, if they are still that; others stay.
 
     Raises StoreError when too many others write.
     """
     key = manifest_key(prefix, framework)
     for _ in range(_ATTEMPTS):
         current = read(store, prefix, framework)
-        kept = {name: entry for name, entry in current.entries.items() if name not in gone}
+        kept = {name: entry for name, entry in current.entries.items() if (gone or {}).get(name) != entry}
         merged = Manifest(framework, {**kept, **new}, current.etag)
         if store.write_document(key, _to_json(merged, prefix), replacing=current.etag):
             return merged

@@ -141,7 +141,7 @@ class R2Store:
                 cause="somebody replaced or removed it while it was read" if version.etag else "it is not there",
                 next="run again; what is read is one version or nothing"
                 if version.etag
-                else "upload it again: make upload/<framework>",
+                else f"upload it again: make upload/{version.key.split('/')[-2]}",
             )
 
     def read_document(self, key: ObjectKey) -> Document:
@@ -267,5 +267,5 @@ def _too_large(key: ObjectKey, size: int) -> StoreError:
     return StoreError(
         f"{key} is malformed",
         cause=f"it has {size} bytes, and a manifest has at most {_LARGEST_DOCUMENT}",
-        next="find out who wrote it; delete it: then make upload/<framework> writes it anew",
+        next=f"find out who wrote it; delete it: then make upload/{key.split('/')[-2]} writes it anew",
     )

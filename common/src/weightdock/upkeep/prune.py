@@ -7,7 +7,7 @@ the manifest before its object goes, so that no node is ever told of what is not
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,6 +17,7 @@ from weightdock.events import SCHEMA
 from weightdock.report import Outcome, RunReport
 from weightdock.store import ObjectStore, PendingUpload, StoredObject, manifest
 from weightdock.store.holdings import Holdings
+from weightdock.store.manifest import Entry
 from weightdock.upload.plan import unknown_row
 
 
@@ -26,7 +27,7 @@ class Prunable:
 
     framework: Framework
     objects: tuple[StoredObject, ...]
-    entries: tuple[str, ...]
+    entries: Mapping[str, Entry]
     uploads: tuple[PendingUpload, ...]
 
 
@@ -48,7 +49,7 @@ def find(
         if key not in reached and found.modified is not None and found.modified < before
     )
     keys = {found.key for found in old}
-    entries = tuple(name for name, entry in holdings.entries.items() if entry.key(prefix) in keys)
+    entries = {name: entry for name, entry in holdings.entries.items() if entry.key(prefix) in keys}
     pending = store.pending(f"{prefix}/{framework}/") if uploads else ()
     return Prunable(framework, old, entries, tuple(one for one in pending if one.begun < before))
 
