@@ -22,6 +22,7 @@ from weightdock.node.fill import Fill
 from weightdock.report import RunReport
 from weightdock.store.pace import Pace
 from weightdock.store.r2 import R2Store
+from weightdock.upload.acquire import Acquire
 from weightdock.upload.pipeline import Upload
 from weightdock.verify import VerifiedFile, verify
 
@@ -72,7 +73,7 @@ class Errand:
     def upload(self, *names: str, force: bool = False) -> RunReport:
         """Plan and run. All models, if none is named."""
         cache = Cache(self.scene.folder / self.scene.id / "uploader")
-        run = Upload(TOY, PREFIX, self.store, cache, self.loader, events.ignore, judge)
+        run = Upload(Acquire(TOY, cache, self.loader, events.ignore, judge), self.store, PREFIX)
         return run.run(run.plan([spec(name) for name in names or self.scene.models], force=force))
 
     def fetch(self) -> RunReport:

@@ -25,6 +25,7 @@ from weightdock.events import Event
 from weightdock.report import Outcome, RunReport
 from weightdock.store import manifest
 from weightdock.store.manifest import Entry, manifest_key
+from weightdock.upload.acquire import Acquire
 from weightdock.upload.pipeline import Upload
 
 NAMES = ("alpha", "beta", "gamma")
@@ -48,7 +49,7 @@ class Bench:
         return Cache(self.root)
 
     def run(self, specs: Sequence[ModelSpec] = SPECS) -> RunReport:
-        upload = Upload(TOY, PREFIX, self.store, self.cache, self.loader, self.heard.append, judge)
+        upload = Upload(Acquire(TOY, self.cache, self.loader, self.heard.append, judge), self.store, PREFIX)
         return upload.run(upload.plan(specs))
 
     def published(self) -> dict[str, Entry]:

@@ -26,6 +26,7 @@ from weightdock.errors import WeightdockError
 from weightdock.origins import AcquiredFile
 from weightdock.store import BytesObserver, multipart, r2
 from weightdock.store.r2 import R2Store
+from weightdock.upload.acquire import Acquire
 from weightdock.upload.pipeline import Upload
 
 _PIECES = 3
@@ -102,7 +103,8 @@ def run(job: Job) -> int:
         sys.addaudithook(countdown)
     try:
         loader = DiaryLoader(job, countdown)
-        upload = Upload(TOY, settings.prefix, R2Store(settings), Cache(settings.cache), loader, events.Lines(), judge)
+        acquire = Acquire(TOY, Cache(settings.cache), loader, events.Lines(), judge)
+        upload = Upload(acquire, R2Store(settings), settings.prefix)
         report = upload.run(upload.plan([spec(name) for name in job.models]))
     except WeightdockError as error:
         sys.stderr.write(f"{error}\n")

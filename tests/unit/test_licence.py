@@ -17,6 +17,7 @@ from weightdock.licence import LicencePolicy, Ruling
 from weightdock.report import Outcome, RunReport
 from weightdock.store import manifest
 from weightdock.store.manifest import Entry
+from weightdock.upload.acquire import Acquire
 from weightdock.upload.pipeline import Upload
 from weightdock.upload.plan import Action, plan, row
 
@@ -97,7 +98,7 @@ def test_a_denied_model_is_an_error_of_the_dry_run_that_names_its_licence() -> N
 
 def uploaded(store: MemoryStore, cache: Path, policy: LicencePolicy) -> RunReport:
     loader = FakeLoader({"alpha": content("alpha")})
-    run = Upload(TOY, PREFIX, store, Cache(cache), loader, events.ignore, judge, policy)
+    run = Upload(Acquire(TOY, Cache(cache), loader, events.ignore, judge, policy), store, PREFIX)
     return run.run(run.plan([ALPHA]))
 
 

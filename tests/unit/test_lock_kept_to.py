@@ -24,7 +24,7 @@ from weightdock.origins.child import OriginProcess
 from weightdock.report import Outcome, RunReport
 from weightdock.store import BytesObserver, ObjectStore, manifest
 from weightdock.store.manifest import manifest_key
-from weightdock.upload.acquire import Loader
+from weightdock.upload.acquire import Acquire, Loader
 from weightdock.upload.pipeline import Upload
 
 # What it forbids
@@ -53,7 +53,7 @@ def toy(tmp_path: Path, toy_origin: None) -> Iterator[OriginProcess]:
 
 
 def _upload(loader: Loader, store: ObjectStore, cache: Path, wanted: ModelSpec) -> RunReport:
-    upload = Upload(TOY, PREFIX, store, Cache(cache), loader, events.ignore, judge)
+    upload = Upload(Acquire(TOY, Cache(cache), loader, events.ignore, judge), store, PREFIX)
     return upload.run(upload.plan([wanted]))
 
 

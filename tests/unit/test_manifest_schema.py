@@ -32,6 +32,7 @@ from weightdock.cache import Cache
 from weightdock.safety import Verdict
 from weightdock.store import manifest
 from weightdock.store.manifest import Entry
+from weightdock.upload.acquire import Acquire
 from weightdock.upload.pipeline import Upload
 
 SHA256S = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
@@ -127,7 +128,7 @@ def test_a_manifest_from_which_every_entry_is_gone_fits_the_schema() -> None:
 
 def test_what_a_run_publishes_fits_the_schema(tmp_path: Path) -> None:
     kept, loader = MemoryStore(), FakeLoader({name: content(name) for name in ("alpha", "beta")})
-    upload = Upload(TOY, PREFIX, kept, Cache(tmp_path), loader, events.ignore, judge)
+    upload = Upload(Acquire(TOY, Cache(tmp_path), loader, events.ignore, judge), kept, PREFIX)
     upload.run(upload.plan([spec("alpha"), spec("beta")]))
     document = json.loads(kept.contents()[KEY])
     assert problems(document) == []

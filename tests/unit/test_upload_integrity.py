@@ -15,18 +15,19 @@ from support.samples import (
     content,
     digest,
     entry,
+    files,
     judge,
     key_of,
     provenance,
     rows,
     spec,
-    tree,
     verified,
 )
 from support.upload_bench import SPECS, Bench, failed_row, files_of, objects_of, uploaded_row
 from weightdock.errors import ExitCode, IntegrityError
 from weightdock.report import Outcome
 from weightdock.store import manifest
+from weightdock.upload.acquire import Acquire
 from weightdock.upload.pipeline import Upload
 
 
@@ -61,7 +62,7 @@ def test_a_damaged_download_is_neither_loaded_nor_uploaded_nor_kept(
     assert "load beta" not in bench.loader.requests
     assert bench.stored() == objects_of("alpha", "gamma")
     assert bench.published().keys() == {"alpha", "gamma"}
-    assert tree(bench.root) == files_of("alpha", "gamma")
+    assert files(bench.root) == files_of("alpha", "gamma")
     assert list((bench.root / ".partial").iterdir()) == []
 
 
@@ -71,7 +72,7 @@ def test_a_file_that_gives_no_model_is_neither_uploaded_nor_kept(bench: Bench) -
     assert rows(report)[1] == failed_row("beta", does_not_load("beta"))
     assert report.exit_code is ExitCode.INTEGRITY
     assert bench.stored() == objects_of("alpha", "gamma")
-    assert tree(bench.root) == files_of("alpha", "gamma")
+    assert files(bench.root) == files_of("alpha", "gamma")
 
 
 def test_a_file_that_the_library_only_claims_to_have_written_is_named(bench: Bench) -> None:
@@ -133,7 +134,7 @@ def test_an_object_that_is_not_what_the_manifest_says_is_left_alone(bench: Bench
 def test_an_object_that_somebody_creates_after_the_plan_is_never_overwritten(
     bench: Bench, theirs: bytes, outcome: Outcome
 ) -> None:
-    upload = Upload(TOY, PREFIX, bench.store, bench.cache, bench.loader, bench.heard.append, judge)
+    upload = Upload(Acquire(TOY, bench.cache, bench.loader, bench.heard.append, judge), bench.store, PREFIX)
     planned = upload.plan(SPECS[:1])
     bench.store.keep(key_of("alpha"), theirs)
     assert [one.outcome for one in upload.run(planned).results] == [outcome]

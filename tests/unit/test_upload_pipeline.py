@@ -21,11 +21,11 @@ from support.samples import (
     content,
     digest,
     entry,
+    files,
     judge,
     key_of,
     rows,
     spec,
-    tree,
 )
 from support.upload_bench import MANIFEST, NAMES, SPECS, Bench, failed_row, files_of, objects_of, uploaded_row
 from support.workers import SECONDS
@@ -36,6 +36,7 @@ from weightdock.events import Event, Stage, State
 from weightdock.report import ModelResult, Outcome, RunReport
 from weightdock.store import BytesObserver, manifest
 from weightdock.upload import pipeline
+from weightdock.upload.acquire import Acquire
 from weightdock.upload.pipeline import Upload
 from weightdock.verify import VerifiedFile
 
@@ -101,7 +102,7 @@ def test_everything_that_is_missing_is_acquired_verified_uploaded_and_published(
     assert report.exit_code is ExitCode.DONE
     assert bench.stored() == objects_of(*NAMES)
     assert bench.published() == {name: entry(name) for name in NAMES}
-    assert tree(bench.root) == files_of(*NAMES)
+    assert files(bench.root) == files_of(*NAMES)
     assert bench.loader.requests == [f"{do} {name}" for name in NAMES for do in ("acquire", "load")]
 
 
@@ -125,7 +126,7 @@ def test_a_run_with_nothing_to_do_asks_twice_and_uses_no_loader(bench: Bench) ->
 
 
 def test_planning_changes_nothing_and_uses_no_loader(bench: Bench) -> None:
-    Upload(TOY, PREFIX, bench.store, bench.cache, bench.loader, bench.heard.append, judge).plan(SPECS)
+    Upload(Acquire(TOY, bench.cache, bench.loader, bench.heard.append, judge), bench.store, PREFIX).plan(SPECS)
     assert bench.store.requests == [f"read_document {MANIFEST}", LIST]
     assert (bench.loader.requests, bench.heard, bench.root.exists()) == ([], [], False)
 
@@ -137,7 +138,7 @@ def test_a_model_that_the_origin_does_not_give_fails_and_the_others_still_upload
     assert report.exit_code is ExitCode.ORIGIN
     assert bench.stored() == objects_of("alpha", "gamma")
     assert bench.published() == {name: entry(name) for name in ("alpha", "gamma")}
-    assert tree(bench.root) == files_of("alpha", "gamma")
+    assert files(bench.root) == files_of("alpha", "gamma")
 
 
 @pytest.mark.parametrize("kind", [ConfigurationError, OriginError, IntegrityError, StoreError])
@@ -149,7 +150,7 @@ def test_the_exit_code_is_that_of_what_failed(
 
 
 def _force(bench: Bench, wanted: ModelSpec) -> ModelResult:
-    upload = Upload(TOY, PREFIX, bench.store, bench.cache, bench.loader, bench.heard.append, judge)
+    upload = Upload(Acquire(TOY, bench.cache, bench.loader, bench.heard.append, judge), bench.store, PREFIX)
     (row,) = upload.run(upload.plan([wanted], force=True)).results
     return row
 
@@ -268,7 +269,7 @@ def test_whatever_fails_in_earlier_runs_a_good_one_finishes_and_nothing_is_done_
         done = set(bench.published())
         assert bench.stored() == objects_of(*done)
     assert bench.published() == {name: entry(name) for name in NAMES}
-    assert tree(bench.root) == files_of(*NAMES)
+    assert files(bench.root) == files_of(*NAMES)
     # An acquisition that succeeded was never repeated, and no object was sent again after it had arrived.
     for name, *faults in zip(NAMES, *runs, strict=True):
         had_to = 0

@@ -7,6 +7,7 @@
     ├── .receipts/timm/convnext_tiny.pth.json
     │                                   what was verified: size, mtime, inode, sha256; its own mtime is the last use
     ├── .locks/timm-convnext_tiny       empty; whoever holds it fetches the model, the others wait
+    ├── .locks/publish-timm-…           empty; held for the moment in which an uploader's file gets its name
     ├── .partial/                       one file per download of a node, one folder per download of a loader's
     └── .origin/timm/…                  the framework's own caches (uploaders only; see origins/child.py)
 

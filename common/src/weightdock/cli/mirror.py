@@ -16,6 +16,7 @@ from weightdock.settings.variables import CREDENTIALS
 from weightdock.store.holdings import Holdings
 from weightdock.store.r2 import R2Store
 from weightdock.upload import plan
+from weightdock.upload.acquire import Acquire
 from weightdock.upload.locking import lock_models
 from weightdock.upload.pipeline import Upload
 from weightdock.upload.share import Share
@@ -87,15 +88,8 @@ def upload(
             reports.append(plan.report(planned, catalogue.load(framework), configured.prefix, held.objects))
             continue
         with OriginProcess(framework, configured) as origin:
-            run = Upload(
-                framework,
-                configured.prefix,
-                store,
-                Cache(configured.cache),
-                origin,
-                observe,
-                licences=configured.licences,
-            )
+            acquire = Acquire(framework, Cache(configured.cache), origin, observe, licences=configured.licences)
+            run = Upload(acquire, store, configured.prefix)
             reports.append(run.run(run.plan(of_framework, force=force)))
     options.end(report.merge(reports), as_data, plan=dry_run, check=check)
 

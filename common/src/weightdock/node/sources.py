@@ -22,7 +22,7 @@ from weightdock.store.manifest import Entry, Manifest
 from weightdock.verify import VerifiedFile
 
 if TYPE_CHECKING:
-    from weightdock.upload.acquire import Loader
+    from weightdock.upload.acquire import Acquire
 
 _log = logging.getLogger("weightdock")
 
@@ -95,25 +95,16 @@ class Sources:
             file, _ = acquire.obtain(planned)
             self._room.make({}, {file.path})  # only now is it known how large it is
             try:
-                self._back_fill(spec, loader)
+                self._back_fill(spec, acquire)
             except WeightdockError as error:
                 _log.warning("warning: %s is in this cache, and did not get into R2\n%s", model, error)
         return file
 
-    def _back_fill(self, spec: ModelSpec, loader: Loader) -> None:
+    def _back_fill(self, spec: ModelSpec, acquire: Acquire) -> None:
         """Upload it create-only, from this cache, as any run of an uploader would. Raises WeightdockError."""
         from weightdock.upload.pipeline import Upload
 
-        given = self.settings
-        upload = Upload(
-            spec.model.framework,
-            given.prefix,
-            self._store(),
-            self.cache,
-            loader,
-            self.observe,
-            licences=given.licences,
-        )
+        upload = Upload(acquire, self._store(), self.settings.prefix)
         for result in upload.run(upload.plan([spec])).results:
             if result.error:
                 raise result.error

@@ -7,54 +7,41 @@ model that fails is reported and the others go on; the manifest then gets every 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
-from weightdock.artifact import Framework
-from weightdock.cache import Cache
 from weightdock.catalogue import ModelSpec
 from weightdock.errors import StoreError, WeightdockError
-from weightdock.events import Event, Observer, Stage, State
-from weightdock.licence import LicencePolicy, Ruling
+from weightdock.events import Event, Stage, State
+from weightdock.licence import Ruling
 from weightdock.report import ModelResult, Outcome, RunReport
-from weightdock.safety import Verdict
 from weightdock.store import BytesObserver, ObjectStore, manifest
 from weightdock.store.holdings import Holdings
 from weightdock.store.manifest import Entry
 from weightdock.store.pace import SLOTS
-from weightdock.upload.acquire import Acquire, Loader, entry_of, judge
+from weightdock.upload.acquire import Acquire, entry_of
 from weightdock.upload.plan import Action, PlannedUpload, plan, row, warning
 from weightdock.verify import VerifiedFile
 
 
 @dataclass(frozen=True)
 class Upload:
-    """One framework's upload: where to, through which cache, by which loader, and who hears of it."""
+    """One framework's upload: what acquires its models, and where to."""
 
-    framework: Framework
-    prefix: str
+    acquire: Acquire
     store: ObjectStore
-    cache: Cache
-    loader: Loader
-    observe: Observer
-    judge: Callable[[Path, str], Verdict] = judge
-    licences: LicencePolicy = field(default_factory=LicencePolicy)
-
-    @property
-    def _acquire(self) -> Acquire:
-        return Acquire(self.framework, self.cache, self.loader, self.observe, self.judge, self.licences)
+    prefix: str
 
     def plan(self, specs: Sequence[ModelSpec], *, force: bool = False) -> tuple[PlannedUpload, ...]:
         """Ask the store what is there: one request for the manifest and one per thousand objects."""
-        holdings = Holdings.read(self.store, self.prefix, self.framework)
-        return plan(specs, self.prefix, holdings.entries, holdings.objects, force=force, licences=self.licences)
+        holdings = Holdings.read(self.store, self.prefix, self.acquire.framework)
+        return plan(specs, self.prefix, holdings.entries, holdings.objects, force=force, licences=self.acquire.licences)
 
     def run(self, planned: Sequence[PlannedUpload]) -> RunReport:
         """Do what the plan says. Errors of single models are in the report; raises StoreError for the manifest."""
         entries: dict[str, Entry] = {}
-        self.cache.sweep()  # of runs that were killed
+        self.acquire.cache.sweep()  # of runs that were killed
         try:
             with ThreadPoolExecutor(SLOTS) as uploads:  # with the parts of large files under one limit
                 try:
@@ -66,7 +53,7 @@ class Upload:
                     raise
         finally:  # after Ctrl-C, too: what has arrived is a node's from now on
             if entries:
-                manifest.publish(self.store, self.prefix, self.framework, entries)
+                manifest.publish(self.store, self.prefix, self.acquire.framework, entries)
         return RunReport(results)
 
     def _begin(
@@ -78,11 +65,11 @@ class Upload:
         if planned.action in (Action.NOTHING, Action.REFUSE, Action.DENY):
             result = row(planned)
             state = State.FAILED if result.error else State.SKIPPED
-            self.observe(Event(planned.spec.model, Stage.UPLOAD, state, note=result.outcome))
+            self.acquire.observe(Event(planned.spec.model, Stage.UPLOAD, state, note=result.outcome))
             settled.set_result(result)
             return settled
         try:
-            verified, source = self._acquire.obtain(planned)
+            verified, source = self.acquire.obtain(planned)
         except WeightdockError as error:
             settled.set_result(self._failed(planned, Stage.ACQUIRE, started, error))
             return settled
@@ -109,10 +96,10 @@ class Upload:
         if created:
             outcome = Outcome.REPLACED if planned.action is Action.REPLACE else Outcome.UPLOADED
         state = State.DONE if created else State.SKIPPED
-        self.observe(Event(spec.model, Stage.UPLOAD, state, file.size_bytes, file.size_bytes, note=outcome))
+        self.acquire.observe(Event(spec.model, Stage.UPLOAD, state, file.size_bytes, file.size_bytes, note=outcome))
         seconds = time.monotonic() - started
         licence = entries[spec.model.name].provenance.licence
-        warned = warning(licence) if self.licences.rule(licence) is Ruling.WARNED else ""
+        warned = warning(licence) if self.acquire.licences.rule(licence) is Ruling.WARNED else ""
         return ModelResult(
             spec.model,
             planned.key,
@@ -126,16 +113,16 @@ class Upload:
         )
 
     def _send(self, planned: PlannedUpload, file: VerifiedFile) -> bool:
-        self.observe(Event(planned.spec.model, Stage.UPLOAD, State.STARTED, 0, file.size_bytes))
+        self.acquire.observe(Event(planned.spec.model, Stage.UPLOAD, State.STARTED, 0, file.size_bytes))
         return upload(self.store, file, planned, self._progress(planned.spec, Stage.UPLOAD, file.size_bytes))
 
     def _failed(self, planned: PlannedUpload, stage: Stage, started: float, error: WeightdockError) -> ModelResult:
-        self.observe(Event(planned.spec.model, stage, State.FAILED, note=error.what))
+        self.acquire.observe(Event(planned.spec.model, stage, State.FAILED, note=error.what))
         seconds = time.monotonic() - started
         return ModelResult(planned.spec.model, planned.key, Outcome.FAILED, seconds=seconds, error=error)
 
     def _progress(self, spec: ModelSpec, stage: Stage, total: int | None = None) -> BytesObserver:
-        return lambda count: self.observe(Event(spec.model, stage, State.PROGRESS, count, total))
+        return lambda count: self.acquire.observe(Event(spec.model, stage, State.PROGRESS, count, total))
 
 
 def upload(store: ObjectStore, file: VerifiedFile, planned: PlannedUpload, sent: BytesObserver) -> bool:
