@@ -17,6 +17,8 @@ from support.stand_ins import docker
 
 pytestmark = pytest.mark.engine
 
+FROM_TAR = "WEIGHTDOCK_IMAGE_TAR=<file of 'docker save'>"
+
 
 @dataclass(frozen=True)
 class Images:
@@ -59,7 +61,17 @@ def test_an_image_that_is_not_here_is_loaded_from_a_file_or_named(machine: Machi
     tag = f"weightdock/node:{images.id}"
     missing = machine.boot("--model", str(MODEL), WEIGHTDOCK_IMAGE=tag)
     assert (missing.code, missing.summary["exit_code"]) == (6, 6)
-    assert f"error: no image {tag}\ncause: it is not here, and nothing says where it is to come from\n" in missing.err
+    assert missing.err.endswith(
+        f"error: no image {tag}\ncause: it is not here, and nothing says where it is to come from\n"
+        f"next: {FROM_TAR}; or WEIGHTDOCK_IMAGE=<registry>/<name>:<tag> and WEIGHTDOCK_PULL=1; "
+        "or run this from a checkout, without WEIGHTDOCK_IMAGE\n"
+    )
+    no_tar = machine.boot(WEIGHTDOCK_IMAGE=tag, WEIGHTDOCK_IMAGE_TAR="/nowhere.tar")
+    assert "open /nowhere.tar: no such file" in no_tar.err
+    assert (no_tar.code, no_tar.summary["error"]["next"]) == (
+        6,
+        "mend what docker says above; if it was loaded, WEIGHTDOCK_IMAGE=<the name that it has there>",
+    )
     images.new(tag)
     tar = machine.folder / "image.tar"
     docker("save", "--output", str(tar), tag)
@@ -95,13 +107,13 @@ def test_a_registry_that_is_away_stops_only_a_node_without_the_image(machine: Ma
     assert missing.err.endswith(
         f"error: no image {tag}\n"
         "cause: it is not here, and what was tried did not give it (see above)\n"
-        "next: WEIGHTDOCK_IMAGE_TAR=<file of 'docker save'>, or WEIGHTDOCK_PULL=1, or run this from a checkout\n"
+        f"next: mend what the registry says above (the name, the network, 'docker login'), or {FROM_TAR}\n"
     )
     assert (missing.code, missing.summary["exit_code"], missing.summary["report"]) == (6, 6, None)
     assert missing.summary["error"] == {
         "what": f"no image {tag}",
         "cause": "it is not here, and what was tried did not give it (see above)",
-        "next": "WEIGHTDOCK_IMAGE_TAR=<file of 'docker save'>, or WEIGHTDOCK_PULL=1, or run this from a checkout",
+        "next": f"mend what the registry says above (the name, the network, 'docker login'), or {FROM_TAR}",
     }
     assert not machine.cache.exists()
     images.new(tag)

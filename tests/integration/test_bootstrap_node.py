@@ -49,12 +49,49 @@ def test_what_ended_a_run_without_a_report_is_in_the_line_for_machines(machine: 
     unstarted = machine.boot("--model", str(MODEL), WEIGHTDOCK_NETWORK="no-such-network")
     said = [(one.code, one.summary["exit_code"], one.summary["report"]) for one in (unset, away, unstarted)]
     assert said == [(2, 2, None), (5, 5, None), (6, 6, None)]
-    for one in (unset, away):
+    for one in (unset, away, unstarted):
         error = one.summary["error"]
         assert f"error: {error['what']}\ncause: {error['cause']}\nnext: {error['next']}\n" in one.err
     assert unset.summary["error"]["what"] == "R2 credentials not configured"
     assert away.summary["error"]["what"].startswith("the store did not give ")
     assert "no-such-network" in unstarted.summary["error"]["cause"]
+    assert unstarted.summary["error"]["next"] == "docker network ls, and WEIGHTDOCK_NETWORK=<one of these>"
+
+
+def test_what_the_image_advises_is_said_of_this_machine(machine: Machine) -> None:
+    unset = replace(machine, given={}).boot("--model", str(MODEL))
+    names = "AWS_S3_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
+    assert (unset.code, unset.summary["error"]) == (
+        2,
+        {
+            "what": "R2 credentials not configured",
+            "cause": f"not set: {names}",
+            "next": "NAME=value lines in /etc/weightdock/node.env, or in WEIGHTDOCK_ENV_FILE=<file>",
+        },
+    )
+    assert ".env.example" not in unset.err
+    misspelt = machine.boot("--modle", str(MODEL))
+    assert (misspelt.code, misspelt.summary["error"]["next"]) == (2, "docker run --rm weightdock/node:latest --help")
+    assert docker(*misspelt.summary["error"]["next"].split()[1:]).startswith("Usage: weightdock fetch ")
+
+
+def test_the_models_are_those_of_a_file_of_this_machine_or_of_stdin(machine: Machine) -> None:
+    listed = machine.folder / "models.txt"
+    listed.write_text(f"{MODEL}  # and no other\n")
+    for arguments in (["--from", "models.txt"], [f"--from={listed}"]):
+        booted = machine.boot(*arguments)
+        assert (booted.code, [row["model"] for row in booted.summary["report"]["results"]]) == (0, [str(MODEL)])
+    with listed.open() as stdin:
+        booted = replace(machine, stdin=stdin).boot("--from", "-")
+    assert (booted.code, [row["model"] for row in booted.summary["report"]["results"]]) == (0, [str(MODEL)])
+    for nothing in ("nowhere.txt", str(machine.folder), ""):
+        booted = machine.boot("--from", nothing)
+        assert (booted.code, booted.summary["error"]["what"]) == (2, f"the list of models {nothing} cannot be read")
+
+
+def test_stdout_is_one_line_so_events_are_refused(machine: Machine) -> None:
+    booted = machine.boot("--events")
+    assert (booted.code, booted.summary["error"]["what"]) == (2, "--events is not for a node's boot")
 
 
 def test_an_engine_that_does_not_answer_is_told_with_the_true_cause(machine: Machine) -> None:

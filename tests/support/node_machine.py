@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -36,6 +36,7 @@ class Machine:
 
     folder: Path
     given: dict[str, str]
+    stdin: IO[str] | None = None
 
     @property
     def cache(self) -> Path:
@@ -46,6 +47,7 @@ class Machine:
         return subprocess.Popen(
             [script, *arguments],
             env=environment(self.given | {"WEIGHTDOCK_CACHE": str(self.cache), "WEIGHTDOCK_NETWORK": "host"} | changed),
+            stdin=self.stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
