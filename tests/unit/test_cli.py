@@ -184,6 +184,16 @@ def test_the_examples_of_the_help_are_commands_that_are_understood(tmp_path: Pat
         assert (ran.code, ran.stderr.splitlines()[-3]) == (2, "error: R2 credentials not configured"), example
 
 
+def test_the_example_of_lock_leaves_the_file_that_is_there_where_it_fails(tmp_path: Path) -> None:
+    (tmp_path / "models.lock").write_text("as it was")
+    example = weightdock("lock", "--help", given={}, cwd=tmp_path).stdout.rpartition("Examples:\n")[2].strip()
+    failing = {"WEIGHTDOCK_CACHE": str(tmp_path / "cache"), "HF_ENDPOINT": "http://127.0.0.1:1"}
+    ran = run(["sh", "-c", example.replace("weightdock", f"'{WEIGHTDOCK}'", 1)], failing, cwd=tmp_path)
+    assert "> " in example
+    assert ran.code > 0
+    assert (tmp_path / "models.lock").read_text() == "as it was"
+
+
 def test_the_version_is_printed(tmp_path: Path) -> None:
     ran = weightdock("--version", given={}, cwd=tmp_path)
     assert (ran.code, ran.stdout, ran.stderr) == (0, "weightdock, version 0.1.0\n", "")

@@ -94,7 +94,7 @@ def upload(
     options.end(report.merge(reports), as_data, plan=dry_run, check=check)
 
 
-@click.command(epilog=options.examples("lock --framework timm > models.lock"))
+@click.command(epilog=options.examples("lock --framework timm > new.lock && mv new.lock models.lock"))
 @click.option("--framework", required=True, metavar="NAME", help="Whose models.lock to write.")
 def lock(framework: str) -> None:
     """Write models.lock on stdout: what the origin says of every registered model.
