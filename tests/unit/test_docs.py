@@ -63,6 +63,13 @@ def test_the_page_of_commands_says_what_help_says() -> None:
     assert "  --dry-run " in page().partition("### weightdock upload")[2].partition("###")[0], "options and all"
 
 
+def test_what_is_for_sh_is_understood_by_any_sh() -> None:
+    for path in _pages():
+        for text in re.findall(r"^```sh\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+            subprocess.run(["sh", "-n"], input=text, text=True, check=True)
+            assert not re.search(r"\{[^}\s]*,[^}\s]*\}", text), f"{path}: Debian's sh leaves braces as they are"
+
+
 def test_every_page_of_the_documentation_is_reached_from_the_readme() -> None:
     seen: set[Path] = set()
     waiting = [ROOT / "README.md"]

@@ -111,6 +111,23 @@ def test_the_kubernetes_example_is_a_daemonset_and_a_job_that_agree_with_the_ima
                 assert mounted == ["/workspace/data/.cache/models"]
 
 
+def test_the_page_about_fleets_says_what_a_node_of_kubernetes_must_have_first() -> None:
+    page = (DOCS / "fleet.md").read_text(encoding="utf-8").partition("## Kubernetes")[2].partition("\n## ")[0]
+    daemon = yaml.safe_load((ROOT / "docker/kubernetes/bootstrap.yaml").read_text(encoding="utf-8"))
+    pod = daemon["spec"]["template"]["spec"]
+    ((label, value),) = pod["nodeSelector"].items()
+    assert f"kubectl label node $node {label}={value}\n" in page
+    owner, group = pod["securityContext"]["runAsUser"], pod["securityContext"]["runAsGroup"]
+    (folder,) = (volume["hostPath"]["path"] for volume in pod["volumes"] if "hostPath" in volume)
+    assert f"install -d -o {owner} -g {group} {folder}\n" in page
+
+
+def test_an_image_for_slurm_is_a_path_as_a_bare_name_is_asked_of_a_registry() -> None:
+    images = re.findall(r"--container-image=(\S+)", (DOCS / "fleet.md").read_text(encoding="utf-8"))
+    assert images
+    assert all(image.startswith(("./", "/")) for image in images)
+
+
 def test_the_kubernetes_job_trains_from_a_read_only_cache_without_asking_anybody() -> None:
     (train,) = _pods()[1]["containers"]
     assert train["env"] == [{"name": "WEIGHTDOCK_OFFLINE", "value": "1"}]
