@@ -96,10 +96,13 @@ class RunningService:
         self._stored = stored
         self._jitter = jitter
         self._told_to_end = threading.Event()
+        # Of a service that is just being made nothing can be removed yet: who removes waits until it is there.
+        self._making = threading.Lock()
         self._frames: SimpleQueue[bytes] = SimpleQueue()
         self._log = ServiceLog()
         self._watch = Watch(len(service.shares), time.monotonic())
         self._made: dict[str, int | None] = {}
+        self._awaited: dict[str, int] = {}
         self._whole = False
 
     def start(self) -> None:
@@ -120,7 +123,7 @@ class RunningService:
             if self._told_to_end.is_set():
                 return
             self._look()
-            for share in self._watch.stranded if self._service.node is None else ():
+            for share in self._without_task():
                 self._begin(image, Substitute(f"{self.name}-{len(self._made)}", share))
         self._whole = self._watch.all_done
         self._catch_up()
@@ -141,16 +144,22 @@ class RunningService:
     def remove(self) -> None:
         """Remove it, and wait until its tasks are gone, unless all had ended well or their node does not answer."""
         self.terminate()
-        for name in self._made or (self.name,):
-            self._swarm.remove("service", name)
+        with self._making:
+            for name in self._made or (self.name,):
+                self._swarm.remove("service", name)
         until = time.monotonic() + (0 if self._whole else _ENDING_SECONDS)
         while time.monotonic() < until and self._swarm.still_there(self._watch.tasks):
             time.sleep(_LOOK_SECONDS / 4)
 
     def _begin(self, image: str, instead: Substitute | None = None) -> None:
         name = instead.name if instead else self.name
-        self._made[name] = instead.share if instead else None  # before it is: a call that fails may have made it
-        self._swarm.make_service(swarm_spec.arguments(self._service, image, self._stored, instead), image)
+        with self._making:
+            if self._told_to_end.is_set():
+                return
+            self._made[name] = instead.share if instead else None  # before it is: a call that fails may have made it
+            if instead:
+                self._awaited[name] = instead.share
+            self._swarm.make_service(swarm_spec.arguments(self._service, image, self._stored, instead), image)
         threading.Thread(target=self._follow, args=[name], name=f"{name} log", daemon=True).start()
 
     def _follow(self, name: str) -> None:
@@ -171,8 +180,19 @@ class RunningService:
             with suppress(Empty):
                 yield from self._log.feed(self._frames.get(timeout=min(left, _LOOK_SECONDS / 4)))
 
+    def _without_task(self) -> list[int]:
+        """The shares that need a substitute: Swarm takes its time to show the task of one that was just made."""
+        if self._service.node is not None:  # another node is no substitute
+            return []
+        return [share for share in self._watch.stranded if share not in self._awaited.values()]
+
     def _look(self) -> None:
-        tasks = [Task.of(one, share) for name, share in self._made.items() for one in self._swarm.tasks(name)]
+        tasks: list[Task] = []
+        for name, share in self._made.items():
+            found = [Task.of(one, share) for one in self._swarm.tasks(name)]
+            if found:
+                self._awaited.pop(name, None)
+            tasks += found
         self._watch.see(tasks, Nodes.of(self._swarm.nodes()).ready, self._log.reported, time.monotonic())
 
     def _catch_up(self) -> None:
