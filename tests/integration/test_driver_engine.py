@@ -19,6 +19,7 @@ import pytest
 from support.driver_fakes import SECRET, connection_error
 from support.plays import build, store_file
 from weightdock_driver.engine import Engine
+from weightdock_driver.leftovers import HOST
 
 pytestmark = pytest.mark.engine
 
@@ -65,7 +66,7 @@ class Ran:
     @property
     def containers(self) -> list[str]:
         """Those that this driver's process made and that are still there, running or not."""
-        mine = f"label=weightdock.driver={socket.gethostname()}:{self.process.pid}"
+        mine = f"label=weightdock.driver={HOST}:{self.process.pid}"
         return docker("ps", "--all", "--quiet", "--filter", mine).split()
 
     def until(self, said: str) -> None:

@@ -6,12 +6,22 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
-HOST = socket.gethostname()
+
+def _here() -> str:
+    """The host's name and, on Linux, the namespace of its pids: containers may share the one without the other."""
+    try:
+        return f"{socket.gethostname()}/{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:  # no Linux
+        return socket.gethostname()
+
+
+HOST = _here()
 
 
 def is_abandoned(driver: str, alive: Callable[[int], bool] | None = None, host: str = HOST) -> bool:
-    """Whether ``driver``, a label's ``host:pid``, was a process of this host and is no more.
+    """Whether ``driver``, a label's ``host/namespace:pid``, was a process of this host and is no more.
 
     Of another host's drivers nothing can be known here, so what they made is theirs to remove.
     """

@@ -15,7 +15,7 @@ from weightdock_driver import hardening
 RUN_LABEL = "weightdock.run"
 ROLE_LABEL = "weightdock.role"
 DRIVER_LABEL = "weightdock.driver"
-"""``host:pid`` of the driver, so that what a killed driver left can be told from what a living one runs."""
+"""``host/namespace:pid`` of the driver, so that what a killed driver left can be told from what a living one runs."""
 
 KEEP_LABEL = "weightdock.keep"
 """On what a user wants to keep: no later run removes it."""
@@ -32,7 +32,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the driver. ``id`` is 8 hexadecimal digits; ``driver`` is ``host:pid``; ``keep`` is for debugging."""
+    """One run of the driver. ``id`` is 8 hexadecimal digits; ``driver`` says whose it is; ``keep`` is for debugging."""
 
     id: str
     driver: str

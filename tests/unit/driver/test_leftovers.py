@@ -3,10 +3,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from weightdock_driver.leftovers import is_abandoned, is_alive
+from weightdock_driver.leftovers import HOST, is_abandoned, is_alive
 
 
 @pytest.mark.parametrize(
@@ -15,6 +16,7 @@ from weightdock_driver.leftovers import is_abandoned, is_alive
         ("here:10", True),  # was a driver of this host and is no more
         ("here:11", False),  # lives
         ("elsewhere:10", False),  # of another host nothing is known
+        ("here/1:10", False),  # nor of other processes under the same host name
         ("here:", False),
         ("here:x", False),
         ("here:-1", False),
@@ -23,6 +25,11 @@ from weightdock_driver.leftovers import is_abandoned, is_alive
 )
 def test_only_a_dead_driver_of_this_host_has_abandoned_what_it_made(driver: str, abandoned: bool) -> None:
     assert is_abandoned(driver, alive=lambda pid: pid == 11, host="here") is abandoned
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
+def test_a_pid_is_told_with_its_namespace() -> None:
+    assert HOST.endswith(f"/{Path('/proc/self/ns/pid').readlink().name.strip('pid:[]')}")
 
 
 def test_a_process_is_alive_until_it_has_ended() -> None:
