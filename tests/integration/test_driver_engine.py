@@ -193,7 +193,7 @@ def test_time_that_is_up_removes_the_container_and_is_its_models_error(bench: Be
     ran = bench.run(bench.images(timm="wait"), "--model", "convnext_tiny", "--timeout", "2s")
     code, out, _ = ran.end()
     assert (code, ran.containers) == (1, [])
-    assert "error: not finished within 2 s\n" in out
+    assert "error: ended after 2 s, before there was a report\n" in out
 
 
 def test_a_running_container_is_held_in_and_its_key_is_in_no_label_and_no_argument(bench: Bench) -> None:

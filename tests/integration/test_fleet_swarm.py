@@ -163,7 +163,7 @@ def test_time_that_is_up_ends_the_services_and_says_which_models_are_not_done(sw
     swarm.far.one_way_seconds = 0.6
     ran = swarm.run(swarm.place(), *UPLOAD, "--timeout", "5s", "--json")
     assert ran.code == 1
-    assert {row["error"]["what"] for row in ran.report["results"]} == {"not finished within 5 s"}
+    assert {row["error"]["what"] for row in ran.report["results"]} == {"ended after 5 s, before there was a report"}
     assert containers(swarm) == []
 
 

@@ -132,9 +132,9 @@ def _start(index: int, container: Container, inbox: _Inbox) -> None:
 
 def _timed_out(limits: Limits) -> WeightdockError:
     return WeightdockError(
-        f"not finished within {limits.seconds:g} s",
-        cause="--timeout ended the run",
-        next="run the same command again: it goes on where this run stopped; or give it more time",
+        f"ended after {limits.seconds:g} s, before there was a report",
+        cause="--timeout ended the run; models that were finished by then are in place",
+        next="run the same command again: it finds them, and goes on where this run stopped; or give it more time",
     )
 
 

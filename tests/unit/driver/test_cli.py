@@ -217,4 +217,4 @@ def test_a_timeout_fails_what_has_not_ended(fake: FakeEngine, capsys: Output, te
     fake.plays[TIMM] = Play(waits=True)
     assert cli.main(["upload", "--timeout", text]) == 1
     out, _ = capsys.readouterr()
-    assert f"error: not finished within {seconds} s\ncause: --timeout ended the run\n" in out
+    assert f"error: ended after {seconds} s, before there was a report\ncause: --timeout ended the run; models" in out

@@ -173,7 +173,7 @@ def test_when_the_time_is_up_what_has_ended_counts_and_the_rest_is_stopped_and_l
     timm, ultralytics = run.run(fake, [TIMM, ULTRALYTICS], display, run.Limits(seconds=0.5))
     assert 0.5 <= time.monotonic() - began < run.GRACE_SECONDS
     assert timm.lost
-    assert timm.lost.what == "not finished within 0.5 s"
+    assert timm.lost.what == "ended after 0.5 s, before there was a report"
     assert ultralytics.report == RunReport((result("ultralytics/a"),))
     assert display.said == ["time is up: stopping weightdock-timm-01234567 (once more: without waiting)"]
     assert removed(fake.record) == BOTH_REMOVED
