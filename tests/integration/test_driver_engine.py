@@ -219,7 +219,7 @@ def test_a_running_container_is_held_in_and_its_key_is_in_no_label_and_no_argume
     [
         (["--network", "no-such-network-of-ours"], 6, "error: no such network\n"),
         (["--cache", "/no/such/folder"], 2, "error: the cache's folder is not there\n"),
-        (["--tag", "no-such-tag"], 6, "next: make images\n"),
+        (["--tag", "no-such-tag"], 6, "next: `docker image ls weightdock/"),
     ],
 )
 def test_what_the_engine_does_not_have_is_told_and_nothing_is_left(

@@ -204,6 +204,39 @@ def test_a_worker_says_that_it_is_no_manager(swarm: Bench) -> None:
     assert "error: this engine is no Swarm manager\n" in ran.stderr
 
 
+@pytest.mark.parametrize(
+    ("make", "what", "help"),
+    [
+        (["true"], "the cache's folder is not there", "make it on the engine's host"),
+        (["mkdir"], "the cache /srv/closed cannot be written by the containers", "sudo chown 10001:10001 /srv/closed"),
+    ],
+)
+def test_a_cache_that_a_node_does_not_have_or_may_not_write_is_the_callers_to_mend(
+    swarm: Bench, make: list[str], what: str, help: str
+) -> None:
+    place, host = swarm.place(), swarm.fleet.hosts[1]
+    assert swarm.run(place, *UPLOAD).code == 0
+    subprocess.run([*make, host.srv / "closed"], check=True)
+    there = ("--constraint", f"node.hostname=={host.name}", "--cache", "/srv/closed")
+    ran = swarm.run(place, "swarm", "bootstrap", *there)
+    assert ran.code == 2, ran.out
+    assert f"error: {what}\n" in ran.out
+    assert help in ran.out
+    assert ran.seconds < 20, "it was tried again and again"
+
+
+@pytest.mark.parametrize(("network", "code"), [("wdlocal", 2), ("host", 0), ("wdoverlay", 0)])
+def test_a_swarm_takes_networks_of_its_own(swarm: Bench, network: str, code: int) -> None:
+    manager, place = swarm.fleet.manager, swarm.place()
+    manager.docker("network", "create", "wdlocal")
+    manager.docker("network", "create", "--driver", "overlay", "--attachable", "wdoverlay")
+    try:
+        ran = swarm.run(place, *UPLOAD, "--network", network)
+    finally:
+        manager.docker("network", "rm", "wdlocal", "wdoverlay")
+    assert ran.code == code, ran.out + ran.err
+
+
 def test_every_gpu_node_is_filled_and_a_second_run_finds_all_there(swarm: Bench, gpu_nodes: list[Host]) -> None:
     place = swarm.place()
     assert swarm.run(place, *UPLOAD).code == 0

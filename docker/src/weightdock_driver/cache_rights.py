@@ -40,12 +40,12 @@ class Users:
         return cls("name=rootless" in names, (int(ids[1]), int(ids[2])) if ids else None)
 
 
-def explained(report: RunReport, spec: RunSpec, users: Users) -> RunReport:
-    """The report, with what helps on the engine's host in the place of what would help inside. A volume needs none."""
+def explained(report: RunReport, spec: RunSpec, users: Users, where: str = "the engine's host") -> RunReport:
+    """The report, with what helps ``where`` the folder is in the place of what helps inside. A volume needs none."""
     if not spec.mounts or not spec.mounts[0].is_folder:
         return report
     rows = (
-        replace(one, error=_told(one.error, spec, users)) if one.error and _concerns(one.error) else one
+        replace(one, error=_told(one.error, spec, users, where)) if one.error and _concerns(one.error) else one
         for one in report.results
     )
     return replace(report, results=tuple(rows))
@@ -55,7 +55,7 @@ def _concerns(error: WeightdockError | None) -> bool:
     return bool(error and _UNWRITABLE.fullmatch(error.what) and error.cause.startswith(_NO_RIGHT))
 
 
-def _told(error: WeightdockError, spec: RunSpec, users: Users) -> ConfigurationError:
+def _told(error: WeightdockError, spec: RunSpec, users: Users, where: str) -> ConfigurationError:
     folder = spec.mounts[0].source
     if users.rootless:
         # What belongs to the engine's own user belongs to root inside, who may give it away; nobody else there may.
@@ -68,5 +68,5 @@ def _told(error: WeightdockError, spec: RunSpec, users: Users) -> ConfigurationE
     return ConfigurationError(
         f"the cache {folder} cannot be written by the containers",
         cause=f"{error.cause}; they run as {whose}",
-        next=f"on the engine's host: {give}; {_OR_A_VOLUME}",
+        next=f"on {where}: {give}; {_OR_A_VOLUME}",
     )

@@ -22,7 +22,7 @@ from docker.utils import kwargs_from_env
 from weightdock.errors import EngineError
 from weightdock_driver import leftovers
 from weightdock_driver.cache_rights import Users
-from weightdock_driver.engine_errors import refused, unreachable
+from weightdock_driver.engine_errors import no_image, refused, unreachable
 from weightdock_driver.mounts import check_mount
 from weightdock_driver.run_spec import DRIVER_LABEL, KEEP_LABEL, RunSpec, sdk_arguments
 from weightdock_driver.verdict import Exit
@@ -267,7 +267,7 @@ def _told(doing: str, image: str = "", next: str = "") -> Iterator[None]:
     try:
         yield
     except ImageNotFound as error:
-        raise EngineError(f"no image {image}", cause=_explanation(error), next="make images") from error
+        raise no_image(image, _explanation(error)) from error
     except APIError as error:
         raise refused(doing, _explanation(error), image, next) from error
     except (DockerException, OSError) as error:

@@ -6,12 +6,31 @@ import shutil
 from collections.abc import Iterator
 
 from weightdock.errors import ConfigurationError, EngineError, WeightdockError
+from weightdock_driver.images import LATEST
+
+NO_FOLDER = "bind source path does not exist"
 
 
 def refused(doing: str, explanation: str, image: str = "", next: str = "") -> WeightdockError:
     """Why the engine would not do what it was asked, from its own ``explanation``."""
+    return known(explanation, image) or EngineError(
+        f"the container engine would not {doing}",
+        cause=explanation,
+        next=next or "`docker info` and the engine's log say more (journalctl -u docker)",
+    )
+
+
+def no_image(image: str, explanation: str) -> EngineError:
+    """``make images`` makes one tag, so it helps with that one alone."""
+    name, _, tag = image.rpartition(":")
+    listed = f"`docker image ls {name}` shows the tags that are here; or make images, and leave --tag out"
+    return EngineError(f"no image {image}", cause=explanation, next="make images" if tag == LATEST else listed)
+
+
+def known(explanation: str, image: str) -> WeightdockError | None:
+    """What we know a cure for."""
     said = explanation.lower()
-    if "bind source path does not exist" in said:
+    if NO_FOLDER in said:
         return ConfigurationError(
             "the cache's folder is not there", cause=explanation, next="make it on the engine's host, or name another"
         )
@@ -24,6 +43,12 @@ def refused(doing: str, explanation: str, image: str = "", next: str = "") -> We
             "no such network",
             cause=explanation,
             next="`docker network ls` lists those that exist: --network NAME; the demo's is there after `make demo`",
+        )
+    if "cannot be used with services" in said:
+        return ConfigurationError(
+            "this network is not the Swarm's",
+            cause=explanation,
+            next="--network host, or an overlay network: docker network create --driver overlay --attachable NAME",
         )
     if "no space left on device" in said:
         return EngineError(
@@ -47,11 +72,7 @@ def refused(doing: str, explanation: str, image: str = "", next: str = "") -> We
             cause=explanation,
             next="`docker swarm init` makes one of it (docs/fleet.md); or DOCKER_HOST=ssh://<a manager>",
         )
-    return EngineError(
-        f"the container engine would not {doing}",
-        cause=explanation,
-        next=next or "`docker info` and the engine's log say more (journalctl -u docker)",
-    )
+    return None
 
 
 def unreachable(error: Exception, asked: str) -> EngineError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,8 @@ from weightdock.artifact import Framework, ModelId
 from weightdock.errors import ConfigurationError, EngineError, ExitCode, WeightdockError
 from weightdock.events import SCHEMA, Event, Stage, State, megabytes
 from weightdock.report import RunReport, aligned, totals
+
+_LABEL = "node.labels."
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,19 @@ class Nodes:
             raise ConfigurationError(
                 f"no node meets {' and '.join(constraints)}",
                 cause=f"the Swarm has {', '.join(node.hostname for node in self.all)}",
-                next="docker node update --label-add gpu=true NODE; `docker node inspect NODE` shows its labels",
+                next=f"{self._labelling(constraints)}`docker node inspect NODE` shows what a --constraint may ask for",
             )
         return found
+
+    def _labelling(self, constraints: Sequence[str]) -> str:
+        """The command that gives a node the labels that none has, if that is what is wrong."""
+        unmet = [_parts(one) for one in constraints if not any(node.meets(one) for node in self.all)]
+        labels = [
+            f" --label-add {shlex.quote(f'{name.removeprefix(_LABEL)}={value}')}"
+            for name, operator, value in unmet
+            if name.startswith(_LABEL) and operator == "=="
+        ]
+        return f"docker node update{''.join(labels)} NODE; " if labels else ""
 
 
 class NodeProgress:
@@ -92,16 +105,18 @@ class NodeProgress:
         self._row = ModelId(Framework("node"), hostname)
         self._count = count
         self._done: dict[ModelId, int] = {}
-        self._ended: set[ModelId] = set()
+        self._ended: dict[ModelId, State] = {}
 
     def of(self, event: Event) -> Event:
         """What the node's row shows now."""
         self._done[event.model] = event.done_bytes or self._done.get(event.model, 0)
         if event.state not in (State.STARTED, State.PROGRESS):
-            self._ended.add(event.model)
-        whole = len(self._ended) >= self._count
-        note = f"{len(self._ended)} of {self._count} models"
-        state = State.DONE if whole else State.PROGRESS
+            self._ended[event.model] = event.state
+        failed = sum(state is State.FAILED for state in self._ended.values())
+        note = f"{len(self._ended) - failed} of {self._count} models" + (f", {failed} failed" if failed else "")
+        state = State.PROGRESS
+        if len(self._ended) >= self._count:
+            state = State.FAILED if failed else State.DONE
         return Event(self._row, Stage.FETCH, state, sum(self._done.values()), None, note)
 
 

@@ -14,7 +14,7 @@ from typing import Self
 from weightdock import report
 from weightdock.report import RunReport
 from weightdock.upload.share import shares
-from weightdock_driver import display, fleet, run, swarm_engine, verdict
+from weightdock_driver import cache_rights, display, fleet, run, swarm_engine, verdict
 from weightdock_driver.engine import Engine
 from weightdock_driver.fleet import NodeResult
 from weightdock_driver.jobs import Job
@@ -98,7 +98,12 @@ class Session:
     def _reports(self, jobs: Sequence[Job], ended: Sequence[Ended]) -> list[RunReport]:
         for job, end in zip(jobs, ended, strict=True):
             tell(verdict.last_words(job, end))
-        return [verdict.report_of(job, end) for job, end in zip(jobs, ended, strict=True)]
+        # The nodes' engines are taken to map users as this one does: they say nothing of it.
+        users, ends = self._engine.users, zip(jobs, ended, strict=True)
+        return [
+            cache_rights.explained(verdict.report_of(job, end), job.spec, users, "each of these nodes")
+            for job, end in ends
+        ]
 
 
 def shared_out(jobs: Sequence[Job], tasks: int) -> list[Service]:

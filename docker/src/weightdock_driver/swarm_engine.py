@@ -100,7 +100,7 @@ class RunningService:
         self._making = threading.Lock()
         self._frames: SimpleQueue[bytes] = SimpleQueue()
         self._log = ServiceLog()
-        self._watch = Watch(len(service.shares), time.monotonic())
+        self._watch = self._new_watch()
         self._made: dict[str, int | None] = {}
         self._awaited: dict[str, int] = {}
         self._whole = False
@@ -116,7 +116,7 @@ class RunningService:
         progress = NodeProgress(self._service.node, len(self._service.job.models)) if self._service.node else None
         image = self._engine.fixed_image(self._service.job.spec.image)
         self._begin(image)
-        self._watch = Watch(len(self._service.shares), time.monotonic())
+        self._watch = self._new_watch()
         while not self._watch.settled:
             for event in self._hear(_LOOK_SECONDS):
                 yield (progress.of(event) if progress else event).to_json().encode() + b"\n", None
@@ -150,6 +150,9 @@ class RunningService:
         until = time.monotonic() + (0 if self._whole else _ENDING_SECONDS)
         while time.monotonic() < until and self._swarm.still_there(self._watch.tasks):
             time.sleep(_LOOK_SECONDS / 4)
+
+    def _new_watch(self) -> Watch:
+        return Watch(len(self._service.shares), time.monotonic(), on_one_node=self._service.node is not None)
 
     def _begin(self, image: str, instead: Substitute | None = None) -> None:
         name = instead.name if instead else self.name

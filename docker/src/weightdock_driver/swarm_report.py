@@ -8,7 +8,7 @@ from weightdock.artifact import ModelId
 from weightdock.catalogue import ModelSpec
 from weightdock.errors import EngineError, WeightdockError
 from weightdock.report import ModelResult, Outcome, RunReport
-from weightdock_driver import verdict
+from weightdock_driver import engine_errors, verdict
 from weightdock_driver.stream import Output
 from weightdock_driver.swarm_spec import Service
 from weightdock_driver.swarm_tasks import PATIENCE_SECONDS, Phase, Task, Watch
@@ -70,6 +70,8 @@ def _lost(
             cause=f"{node} has no image {service.job.spec.image}: {last.error}",
             next="spread it: docker save … | ssh NODE docker load, or a registry (docs/fleet.md)",
         )
+    if error := engine_errors.known(last.error, service.job.spec.image):
+        return error
     if last.phase is Phase.DONE:
         return EngineError(
             f"the report of {service.name} was lost",

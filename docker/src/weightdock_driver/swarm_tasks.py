@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from weightdock_driver.engine_errors import NO_FOLDER
+
 DEATHS = 3
 """How often a share's task may die without a report before the share is given up."""
 
@@ -38,7 +40,10 @@ _PHASES = {
 
 @dataclass(frozen=True)
 class Task:
-    """A task as the engine's API gives it. ``error`` is Swarm's own word on what is wrong, or empty."""
+    """A task as the engine's API gives it. ``error`` is Swarm's own word on what is wrong, or empty.
+
+    ``ran`` is False of one that its node rejected: that had no container, and will never give a report.
+    """
 
     id: str
     share: int
@@ -47,6 +52,7 @@ class Task:
     error: str
     status: int
     created: str
+    ran: bool
 
     @classmethod
     def of(cls, given: Mapping[str, Any], share: int | None = None) -> Task:
@@ -61,13 +67,18 @@ class Task:
             error=state.get("Err", ""),
             status=container.get("ExitCode") or 0,
             created=given["CreatedAt"],
+            ran=state["State"] != "rejected",
         )
 
 
 class Watch:
-    """Follows a job's shares until each has ended: well, with a report of failures, or not at all."""
+    """Follows a job's shares until each has ended: well, with a report of failures, or not at all.
 
-    def __init__(self, count: int, now: float) -> None:
+    ``on_one_node``: a share's tasks all run there, so that what the node does not have no other task will find.
+    """
+
+    def __init__(self, count: int, now: float, on_one_node: bool = False) -> None:
+        self._on_one_node = on_one_node
         self._last_alive = [now] * count
         self._tasks: dict[str, Task] = {}
         self._reported: Collection[str] = ()
@@ -114,7 +125,7 @@ class Watch:
 
     def ended(self, share: int) -> list[Task]:
         """Those that came to an end of their own, whose reports can be had."""
-        return [task for task in self.of(share) if task.phase in (Phase.DONE, Phase.DEAD)]
+        return [task for task in self.of(share) if task.phase in (Phase.DONE, Phase.DEAD) and task.ran]
 
     def deaths(self, share: int) -> list[Task]:
         """Those that died and left no report."""
@@ -125,5 +136,7 @@ class Watch:
         ended = any(
             task.phase is Phase.DONE or (task.phase is Phase.DEAD and task.id in self._reported) for task in tasks
         )
+        deaths = self.deaths(share)
+        hopeless = self._on_one_node and any(NO_FOLDER in task.error for task in deaths)
         patient = self._now - self._last_alive[share] < PATIENCE_SECONDS
-        return ended or len(self.deaths(share)) >= DEATHS or not patient
+        return ended or hopeless or len(deaths) >= DEATHS or not patient

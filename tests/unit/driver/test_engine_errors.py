@@ -95,6 +95,7 @@ def test_no_socket_and_no_program_means_that_nothing_is_installed(
             "journalctl",
         ),
         ("network weightdock not found", "no such network", "make demo"),
+        ("network local cannot be used with services. Only", "this network is not the Swarm's", "--driver overlay"),
         ("something else", "the container engine would not start c", "journalctl"),
     ],
 )
@@ -102,6 +103,12 @@ def test_what_the_engine_refuses_is_told_apart(explanation: str, what: str, help
     error = engine_errors.refused("start c", explanation, "i:1")
     assert (error.what, error.cause) == (what, explanation)
     assert help in error.next
+
+
+def test_an_image_that_is_not_there_is_made_or_has_another_tag() -> None:
+    assert engine_errors.no_image("weightdock/node:latest", "404").next == "make images"
+    other = engine_errors.no_image("weightdock/node:v2", "404")
+    assert other.next.startswith("`docker image ls weightdock/node` shows the tags that are here")
 
 
 @pytest.mark.parametrize("chosen_by", ["variable", "configuration"])

@@ -60,6 +60,22 @@ def test_when_no_node_is_meant_those_that_there_are_are_named() -> None:
 
 
 @pytest.mark.parametrize(
+    ("constraints", "labelling"),
+    [
+        (["node.labels.disk==a b", "node.labels.gpu==true"], "docker node update --label-add 'disk=a b' NODE; "),
+        (["node.role==manager"], ""),
+        (["node.hostname!=cpu-1", "node.labels.gpu!=true"], ""),
+    ],
+)
+def test_a_label_that_no_node_has_can_be_given_and_another_constraint_has_another_cure(
+    constraints: list[str], labelling: str
+) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        NODES.that_meet(constraints)
+    assert refused.value.next == f"{labelling}`docker node inspect NODE` shows what a --constraint may ask for"
+
+
+@pytest.mark.parametrize(
     ("node", "cause"), [(given("a", "down"), "does not answer"), (given("a", "ready", "drain"), "is drained or paused")]
 )
 def test_a_node_that_takes_no_work_says_why(node: dict[str, Any], cause: str) -> None:
@@ -80,6 +96,15 @@ def test_a_node_is_one_row_that_counts_its_models_and_bytes() -> None:
     progress.of(Event(model("timm/a"), Stage.FETCH, State.DONE, 100, 100))
     ended = progress.of(Event(model("timm/b"), Stage.FETCH, State.SKIPPED, note="in the cache"))
     assert (ended.state, ended.done_bytes, ended.note) == (State.DONE, 100, "2 of 2 models")
+
+
+def test_a_model_that_failed_is_not_counted_as_filled_until_it_is() -> None:
+    progress = NodeProgress("gpu-1", 2)
+    progress.of(Event(model("timm/a"), Stage.FETCH, State.DONE, 100, 100))
+    failed = progress.of(Event(model("timm/b"), Stage.FETCH, State.FAILED))
+    assert (failed.state, failed.note) == (State.FAILED, "1 of 2 models, 1 failed")
+    again = progress.of(Event(model("timm/b"), Stage.FETCH, State.DONE, 100, 100))
+    assert (again.state, again.note) == (State.DONE, "2 of 2 models")
 
 
 GONE = OriginError("gone", cause="404", next="wait")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from support.driver_fakes import job, reported, result
-from weightdock.errors import EngineError, OriginError
+from weightdock.errors import ConfigurationError, EngineError, OriginError
 from weightdock.report import ModelResult, Outcome
 from weightdock_driver.stream import Output
 from weightdock_driver.swarm_report import merged
@@ -96,3 +96,11 @@ def test_why_a_share_was_not_finished(tasks: tuple[Task, ...], cause: str) -> No
     error = report.results[1].error
     assert isinstance(error, EngineError)
     assert error.cause.startswith(cause)
+
+
+def test_what_the_engine_of_a_node_refuses_is_told_as_this_ones_would_be() -> None:
+    said = 'invalid mount config for type "bind": bind source path does not exist: /srv/models'
+    report, _ = merged(SERVICE, watch(task("t1", 1, "rejected", "n2", said)), {}, NAMES)
+    error = report.results[1].error
+    assert isinstance(error, ConfigurationError)
+    assert (error.what, error.cause) == ("the cache's folder is not there", said)

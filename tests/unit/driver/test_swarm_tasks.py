@@ -45,6 +45,11 @@ def test_slot_0_and_tasks_without_a_container_or_a_node_can_be_read() -> None:
     assert Task.of({"ID": "t", "Slot": 2, "Status": {"State": "new"}, "CreatedAt": "c"}, share=1).share == 1
 
 
+def test_what_a_node_rejected_has_no_report_to_wait_for() -> None:
+    seen_both = seen(task("failed"), task("rejected", "t2"))
+    assert [one.id for one in seen_both.ended(0)] == ["t1"]
+
+
 def test_a_job_is_over_when_every_share_is() -> None:
     assert not seen(task("complete"), task("running", "t2", share=1), count=2).settled
     over = seen(task("complete"), task("complete", "t2", share=1), count=2)
@@ -90,3 +95,19 @@ def test_patience_lasts_as_long_as_no_task_lives_on_a_node_that_answers() -> Non
     assert not watch.settled, "it was back in between"
     watch.see([task("running")], (), (), now=30 + 2 * PATIENCE_SECONDS)
     assert watch.settled
+
+
+@pytest.mark.parametrize(
+    ("said", "on_one_node", "settled"),
+    [
+        ("bind source path does not exist: /srv/models", True, True),
+        ("bind source path does not exist: /srv/models", False, False),  # another node may have it
+        ("No such image: registry.example.com/node", True, False),  # which may be there the next time
+    ],
+)
+def test_a_node_that_does_not_have_the_caches_folder_is_given_up_at_once(
+    said: str, on_one_node: bool, settled: bool
+) -> None:
+    watch = Watch(1, 0, on_one_node)
+    watch.see([task("rejected", error=said)], NODES, (), now=1)
+    assert watch.settled is settled
