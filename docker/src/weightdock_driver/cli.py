@@ -90,7 +90,7 @@ def upload(
         "bootstrap", "bootstrap --cache /workspace/data/.cache/models", "bootstrap --model timm/convnext_tiny"
     )
 )
-@options.requested("", "WEIGHTDOCK_CACHE, else /workspace/data/.cache/models, of this machine")
+@options.requested(None, "WEIGHTDOCK_CACHE, else /workspace/data/.cache/models, of this machine")
 @options.timeout
 @options.keep
 @options.as_json

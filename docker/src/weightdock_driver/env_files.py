@@ -14,7 +14,7 @@ from weightdock.settings.variables import Variables, inherited_environment, of_t
 from weightdock_driver.run_spec import Variable
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-_BUNDLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")
+AUTHORITY_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")  # Python and httpx, requests, boto3
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def load(files: Sequence[Path]) -> Given:
 def _given(variables: Variables) -> Given:
     read = settings.read(variables)
     proxies = [(name, variables.plain(name) or variables.plain(name.lower())) for name in _PROXIES]
-    bundles = [(name, variables.plain(name)) for name in _BUNDLES if variables.plain(name)]
+    bundles = [(name, variables.plain(name)) for name in AUTHORITY_VARIABLES if variables.plain(name)]
     for name, value in bundles:
         if not Path(value).is_file():
             raise ConfigurationError(

@@ -15,7 +15,7 @@ from weightdock.artifact import Framework
 from weightdock.catalogue import ModelSpec
 from weightdock.errors import ConfigurationError
 from weightdock_driver import images
-from weightdock_driver.env_files import Given
+from weightdock_driver.env_files import AUTHORITY_VARIABLES, Given
 from weightdock_driver.leftovers import HOST
 from weightdock_driver.run_spec import Mount, Role, Run, RunSpec, Variable, environment
 
@@ -28,14 +28,15 @@ _MODELS = "/workspace/data/.cache/models"
 AUTHORITIES = "/etc/weightdock/ca.pem"
 """Where a container finds the CA bundle of this machine, when one is set."""
 
-_AUTHORITY_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")  # Python and httpx, requests, boto3
+_LEAST_MEMORY = 6 << 20
+"""No engine gives a container less (moby/daemon)."""
 
 
 @dataclass(frozen=True)
 class Request:
     """What a user asked for. No ``frameworks`` or ``patterns`` mean all; ``network`` None is the engine's default.
 
-    ``cache`` is a volume's name or the absolute path of a folder.
+    ``cache`` is a volume's name or the absolute path of a folder. ``on_swarm``: it is for other hosts than this one.
     """
 
     frameworks: tuple[Framework, ...]
@@ -43,6 +44,7 @@ class Request:
     cache: str
     network: str | None = None
     tag: str = images.LATEST
+    on_swarm: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,23 +64,14 @@ def new_run(keep: bool = False) -> Run:
 def upload(request: Request, given: Given, run: Run, flags: Sequence[str] = ()) -> tuple[Job, ...]:
     """One uploader per framework that has a model to upload, told these ``flags``. Raises ConfigurationError."""
     selected = catalogue.select(request.patterns, request.frameworks)
-    told, settings = _told(given, request.network), given.settings
-    return tuple(
-        Job(
-            RunSpec(
-                name=f"weightdock-{framework}-{run.id}",
-                image=images.uploader(framework).tagged(request.tag),
-                role=Role.UPLOADER,
-                run=run,
-                args=("--events", *flags, *_models(models)),
-                environment=told,
-                mounts=_mounts(request.cache, _CACHE, given),
-                memory_bytes=settings.memory_bytes,
-                network=request.network,
-            ),
-            models,
-            settings.prefix,
+    if "--force" in flags and (not request.patterns or len(selected) != 1):  # as in the container
+        raise ConfigurationError(
+            "--force replaces one model",
+            cause=f"the options name {len(selected)}",
+            next="weightdock-driver upload --force --model NAME, of the one that is meant",
         )
+    return tuple(
+        _job(request, given, run, Role.UPLOADER, framework, images.uploader(framework), models, flags)
         for framework, models in _by_framework(selected)
     )
 
@@ -86,19 +79,31 @@ def upload(request: Request, given: Given, run: Run, flags: Sequence[str] = ()) 
 def bootstrap(request: Request, given: Given, run: Run) -> tuple[Job, ...]:
     """The one container that fills a node's cache. Raises ConfigurationError."""
     selected = catalogue.select(request.patterns, request.frameworks)
-    told, settings = _told(given, request.network), given.settings
+    return (_job(request, given, run, Role.NODE, "node", images.NODE, selected),)
+
+
+def _job(
+    request: Request,
+    given: Given,
+    run: Run,
+    role: Role,
+    whose: str,
+    image: images.Image,
+    models: tuple[ModelSpec, ...],
+    flags: Sequence[str] = (),
+) -> Job:
     spec = RunSpec(
-        name=f"weightdock-node-{run.id}",
-        image=images.NODE.tagged(request.tag),
-        role=Role.NODE,
+        name=f"weightdock-{whose}-{run.id}",
+        image=image.tagged(request.tag),
+        role=role,
         run=run,
-        args=("--events", *_models(selected)),
-        environment=told,
-        mounts=_mounts(request.cache, _MODELS, given),
-        memory_bytes=settings.memory_bytes,
+        args=("--events", *flags, *_models(models)),
+        environment=_told(given, request),
+        mounts=_mounts(request.cache, _CACHE if role is Role.UPLOADER else _MODELS, given),
+        memory_bytes=given.settings.memory_bytes,
         network=request.network,
     )
-    return (Job(spec, selected, settings.prefix),)
+    return Job(spec, models, given.settings.prefix)
 
 
 def announcement(jobs: Sequence[Job], given: Given, what: str) -> str:
@@ -126,10 +131,16 @@ def _models(models: Sequence[ModelSpec]) -> tuple[str, ...]:
     return tuple(word for spec in models for word in ("--model", str(spec.model)))
 
 
-def _told(given: Given, network: str | None) -> tuple[Variable, ...]:
+def _told(given: Given, request: Request) -> tuple[Variable, ...]:
     told = environment(given.settings)
-    _refuse_loopback(given, network)
-    authorities = [Variable(name, AUTHORITIES) for name in _AUTHORITY_VARIABLES] if given.authorities else []
+    _refuse_loopback(given, request)
+    if given.settings.memory_bytes < _LEAST_MEMORY:
+        raise ConfigurationError(
+            f"WEIGHTDOCK_MEMORY cannot be {given.settings.memory_bytes}",
+            cause="no engine makes a container with less than 6 MB, and ours need some hundred",
+            next="WEIGHTDOCK_MEMORY=4g",
+        )
+    authorities = [Variable(name, AUTHORITIES) for name in AUTHORITY_VARIABLES] if given.authorities else []
     return (*told, *given.proxies, *authorities)
 
 
@@ -138,9 +149,9 @@ def _mounts(cache: str, target: str, given: Given) -> tuple[Mount, ...]:
     return (Mount(cache, target), *authorities)
 
 
-def _refuse_loopback(given: Given, network: str | None) -> None:
+def _refuse_loopback(given: Given, request: Request) -> None:
     """Without this the containers would start, and fail to connect, and nobody would be told why."""
-    if network == "host" or (network or "").startswith("container:"):
+    if request.network == "host" or (request.network or "").startswith("container:"):
         return
     settings = given.settings
     addresses = (
@@ -156,7 +167,9 @@ def _refuse_loopback(given: Given, network: str | None) -> None:
             raise ConfigurationError(
                 f"{name} cannot be reached from a container",
                 cause=f"{shown} is this machine's loopback address, which inside a container is the container itself",
-                next="add --network host; or --network <compose network> and the service's name in the address",
+                next="write an address that every node can reach; or, where each has one of its own, --network host"
+                if request.on_swarm
+                else "add --network host; or --network <compose network> and the service's name in the address",
             )
 
 

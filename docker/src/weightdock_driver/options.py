@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -15,8 +16,9 @@ from weightdock_driver.jobs import Request
 
 PROGRAM = "weightdock-driver"
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|)")
+_DURATION = re.compile(r"([0-9]{1,7}(?:\.[0-9]+)?)\s*(s|m|h|)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")  # the engine's own rule
 
 
 class Seconds(click.ParamType[float]):
@@ -33,14 +35,35 @@ class Seconds(click.ParamType[float]):
         return seconds
 
 
+def _not_empty(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """A shell's variable that is not set must not mean the default."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty: name one, or leave the option out")
+    return value
+
+
+def _is_tag(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    if not _TAG.fullmatch(value):
+        raise click.BadParameter(f"{value!r} is no tag: up to 128 letters, digits, '_', '.' and '-'")
+    return value
+
+
+def is_number(_context: click.Context, _option: click.Parameter, value: float) -> float:
+    """NaN is neither too small nor too large for click's ranges."""
+    if math.isnan(value):
+        raise click.BadParameter("'nan' is no number")
+    return value
+
+
 _framework = click.option(
     "--framework", "frameworks", multiple=True, metavar="NAME", help="Only this framework; may be given again."
 )
 _model = click.option(
     "--model", "models", multiple=True, metavar="NAME", help="Only this model; a glob such as 'yolo11*' names several."
 )
-_network = click.option("--network", metavar="NAME", help="The containers' network: host, or a compose network's name.")
-build = click.option("--tag", default=images.LATEST, show_default=True, help="Which build of the images.")
+build = click.option(
+    "--tag", default=images.LATEST, show_default=True, callback=_is_tag, help="Which build of the images."
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Write the report as one JSON line on stdout.")
 save = click.option(
     "--save",
@@ -58,25 +81,37 @@ parallel = click.option(
 )
 
 
-def requested(cache: str, shown: str | bool = True) -> Callable[[Callable[..., int]], Callable[..., int]]:
+def requested(
+    cache: str | None, shown: str | bool = True, on_swarm: bool = False
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Which models, where files are kept, on which network, by which images: the command's ``request``."""
+    overlay = "an overlay network's name" if on_swarm else "a compose network's name"
+    network = click.option(
+        "--network", metavar="NAME", callback=_not_empty, help=f"The containers' network: host, or {overlay}."
+    )
     kept = click.option(
         "--cache",
         default=cache,
         show_default=shown,
         metavar="VOLUME_OR_DIR",
+        callback=_not_empty,
         help="Where files are kept: a volume's name, or a folder of the engine's host by its full path.",
     )
 
     def decorated(command: Callable[..., int]) -> Callable[..., int]:
         @wraps(command)
         def asked(
-            frameworks: Sequence[str], models: Sequence[str], cache: str, network: str | None, tag: str, **more: object
+            frameworks: Sequence[str],
+            models: Sequence[str],
+            cache: str | None,
+            network: str | None,
+            tag: str,
+            **more: object,
         ) -> int:
             names = tuple(map(Framework, dict.fromkeys(frameworks)))
-            return command(request=Request(names, tuple(models), cache, network, tag), **more)
+            return command(request=Request(names, tuple(models), cache or "", network, tag, on_swarm), **more)
 
-        return _framework(_model(kept(_network(build(asked)))))
+        return _framework(_model(kept(network(build(asked)))))
 
     return decorated
 

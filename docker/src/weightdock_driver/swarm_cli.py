@@ -21,7 +21,7 @@ def swarm() -> None:
 
 @swarm.command(epilog=options.examples("swarm upload --tasks 3", "swarm upload --framework timm --tasks 2"))
 @click.option("--tasks", type=click.IntRange(1, 1000), default=3, show_default=True, help="Shares of each framework.")
-@options.requested(jobs.CACHE_VOLUME)
+@options.requested(jobs.CACHE_VOLUME, on_swarm=True)
 @options.timeout
 @options.as_json
 @options.quiet
@@ -73,13 +73,14 @@ def upload(
 )
 @click.option(
     "--jitter",
-    type=click.FloatRange(0),
+    type=click.FloatRange(0, 3600),
     default=3.0,
+    callback=options.is_number,
     show_default=True,
     metavar="SECONDS",
     help="Each node begins up to so much later, at random.",
 )
-@options.requested("/workspace/data/.cache/models")
+@options.requested("/workspace/data/.cache/models", on_swarm=True)
 @options.timeout
 @options.as_json
 @options.quiet

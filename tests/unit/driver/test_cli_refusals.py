@@ -13,6 +13,8 @@ pytestmark = pytest.mark.usefixtures("environment")
 
 Output = pytest.CaptureFixture[str]
 
+COMMANDS = (["upload"], ["bootstrap"], ["swarm", "upload"], ["swarm", "bootstrap"])
+
 
 @pytest.mark.usefixtures("no_engine")
 @pytest.mark.parametrize("command", ["upload", "bootstrap"])
@@ -76,10 +78,44 @@ def test_debug_shows_the_traceback_and_no_secret(
 
 
 @pytest.mark.usefixtures("no_engine")
-@pytest.mark.parametrize("arguments", [["--timeout", "soon"], ["--timeout", "0"], ["--parallel", "0"]])
-def test_limits_that_are_none_are_refused(arguments: list[str], capsys: Output) -> None:
-    assert cli.main(["upload", *arguments]) == 2
-    assert "error: Invalid value for" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["upload", "--timeout", "soon"],
+        ["upload", "--timeout", "0"],
+        ["upload", "--timeout", "٣s"],
+        ["upload", "--timeout", "99999999999h"],
+        ["upload", "--parallel", "0"],
+        ["swarm", "bootstrap", "--jitter", "nan"],
+        ["swarm", "bootstrap", "--jitter", "inf"],
+        ["upload", "--tag", "a b"],
+        ["images", "--tag", ""],
+        *([*command, option, ""] for command in COMMANDS for option in ("--cache", "--network")),
+    ],
+)
+def test_values_that_are_none_are_refused(arguments: list[str], capsys: Output) -> None:
+    """An empty one is a shell's variable that is not set, and must not mean the default."""
+    assert cli.main(arguments) == 2
+    assert f"error: Invalid value for '{arguments[-2]}'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_engine")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_less_memory_than_an_engine_gives_is_refused(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.setenv("WEIGHTDOCK_MEMORY", "5m")
+    assert cli.main(command) == 2
+    assert "error: WEIGHTDOCK_MEMORY cannot be 5242880\n" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_engine")
+@pytest.mark.parametrize("named", [[], ["--model", "convnext_tiny", "--model", "yolo11n"], ["--model", "yolo11*"]])
+def test_force_without_one_model_is_refused_in_the_drivers_words(named: list[str], capsys: Output) -> None:
+    assert cli.main(["upload", "--force", *named]) == 2
+    err = capsys.readouterr().err
+    assert "error: --force replaces one model\n" in err
+    assert "next: weightdock-driver upload --force --model " in err
 
 
 @pytest.mark.usefixtures("no_engine")

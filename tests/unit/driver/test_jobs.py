@@ -113,6 +113,14 @@ def test_a_loopback_address_is_refused_because_a_container_has_its_own(name: str
     assert jobs.bootstrap(request(network="container:store"), given, RUN)
 
 
+def test_the_nodes_of_a_swarm_are_not_told_of_a_compose_network() -> None:
+    given, asked = loaded(AWS_S3_ENDPOINT_URL="http://127.0.0.1:9000"), replace(request(), on_swarm=True)
+    with pytest.raises(ConfigurationError) as refused:
+        jobs.bootstrap(asked, given, RUN)
+    assert "compose" not in refused.value.next
+    assert "every node" in refused.value.next
+
+
 def test_the_announcement_says_what_goes_where_and_no_secret() -> None:
     given = loaded(AWS_S3_ENDPOINT_URL="https://account.r2.example.com:8443", AWS_SESSION_TOKEN=SECRET)
     work = jobs.upload(request(network="weightdock"), given, RUN)
