@@ -9,7 +9,7 @@ import subprocess
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -17,7 +17,15 @@ from support.origin_scene import Acquire, pickled
 from support.samples import TOY, digest, spec
 from weightdock.artifact import Provenance
 from weightdock.catalogue import ModelSpec
-from weightdock.errors import ConfigurationError, ExitCode, IntegrityError, OriginError, StoreError, WeightdockError
+from weightdock.errors import (
+    ConfigurationError,
+    ExitCode,
+    IntegrityError,
+    OriginError,
+    StoreError,
+    WeightdockError,
+    of_kind,
+)
 from weightdock.origins import AcquiredFile, Origin
 from weightdock.origins.child import OriginProcess, answer
 from weightdock.origins.wire import spec_fields
@@ -174,17 +182,33 @@ def test_a_disk_that_is_too_small_is_said_to_be(acquire: Acquire, into: Path) ->
     )
 
 
-def test_a_fault_where_there_is_hardly_any_room_is_the_disks(into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Torch:
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (RuntimeError("PytorchStreamWriter failed writing"), "RuntimeError: PytorchStreamWriter failed writing"),
+        (
+            OriginError("the origin did not give it", cause="[Errno 28] No space left", next=""),
+            "[Errno 28] No space left",
+        ),
+    ],
+)
+def test_a_fault_where_there_is_hardly_any_room_is_the_disks(
+    error: Exception, cause: str, into: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
         def acquire(self, _spec: ModelSpec, _into: Path) -> AcquiredFile:
-            raise RuntimeError("[enforce fail at inline_container.cc:783] . PytorchStreamWriter failed writing file")
+            raise error
 
     request = {"do": "acquire", "spec": spec_fields(spec("alpha")), "path": str(into)}
-    with pytest.raises(RuntimeError):
-        answer(cast("Origin", Torch()), request)
-    full = os.statvfs(into)
-    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=1, f_frsize=full.f_frsize))
-    assert answer(cast("Origin", Torch()), request)["error"]["exit_code"] == ExitCode.STORE
+    with pytest.raises(type(error)):
+        _raise(answer(cast("Origin", Full()), request))
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=1, f_frsize=4096))
+    told = answer(cast("Origin", Full()), request)["error"]
+    assert (told["exit_code"], told["cause"]) == (ExitCode.STORE, cause)
+
+
+def _raise(answered: dict[str, Any]) -> None:
+    raise of_kind(**answered["error"])
 
 
 def test_a_child_that_ended_between_two_models_is_named_too(acquire: Acquire) -> None:

@@ -26,7 +26,7 @@ from typing import IO, Any, Self, TypeVar
 from weightdock.artifact import Framework
 from weightdock.catalogue import ModelSpec
 from weightdock.catalogue.lock import Locked
-from weightdock.errors import ConfigurationError, StoreError, WeightdockError, of_kind
+from weightdock.errors import ConfigurationError, OriginError, StoreError, WeightdockError, of_kind
 from weightdock.origins import AcquiredFile, Origin
 from weightdock.origins.wire import (
     acquired_fields,
@@ -193,6 +193,12 @@ def answer(origin: Origin, request: Mapping[str, Any]) -> dict[str, Any]:
                 return {"locked": locked_fields(origin.lock(spec_from(request["spec"]), Path(request["path"])))}
             case _:
                 return acquired_fields(origin.acquire(spec_from(request["spec"]), Path(request["path"])))
+    except (OriginError, MemoryError, OSError, RuntimeError) as error:  # by these the libraries tell of a full disk
+        if full := _of_the_disk(error, request):
+            return {"error": error_fields(full)}
+        if isinstance(error, OriginError):
+            return {"error": error_fields(error)}
+        raise
     except WeightdockError as error:
         return {"error": error_fields(error)}
     except ModuleNotFoundError as error:
@@ -202,24 +208,20 @@ def answer(origin: Origin, request: Mapping[str, Any]) -> dict[str, Any]:
             next="use its uploader image, or install it; without WEIGHTDOCK_ORIGIN=allow `resolve` needs none",
         )
         return {"error": error_fields(missing)}
-    except (MemoryError, OSError, RuntimeError) as error:  # ultralytics', Python's and torch's, of a full disk
-        into = Path(request.get("path", "/"))
-        if not _is_of_the_disk(error, into):
-            raise
-        full = StoreError(
-            f"the cache {into} did not take {_subject(request)}",
-            cause=f"{type(error).__name__}: {error}",
-            next="nothing half-written was left; see to the disk (df -h), then run again",
-        )
-        return {"error": error_fields(full)}
 
 
-def _is_of_the_disk(error: Exception, path: Path) -> bool:
-    """Whether it is full, or too small: ultralytics looks before it begins, and says so; torch says this and that."""
-    if isinstance(error, MemoryError):
-        return "disk" in str(error)
-    disk = os.statvfs(path)
-    return disk.f_bavail * disk.f_frsize < _LITTLE_BYTES
+def _of_the_disk(error: Exception, request: Mapping[str, Any]) -> StoreError | None:
+    """What it means if the disk is full, or too small: ultralytics looks before it begins; others say this and that."""
+    into = Path(request.get("path", "/"))
+    disk = os.statvfs(into)
+    named = isinstance(error, MemoryError) and "disk" in str(error)
+    if not named and disk.f_bavail * disk.f_frsize >= _LITTLE_BYTES:
+        return None
+    return StoreError(
+        f"the cache {into} did not take {_subject(request)}",
+        cause=error.cause if isinstance(error, WeightdockError) else f"{type(error).__name__}: {error}",
+        next="nothing half-written was left; see to the disk (df -h), then run again",
+    )
 
 
 def serve(origin: Origin, requests: IO[str], answers: IO[str]) -> None:
