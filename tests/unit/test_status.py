@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +18,6 @@ from weightdock.artifact import Framework, ModelId
 from weightdock.cache import Cache
 from weightdock.catalogue import ModelSpec
 from weightdock.catalogue.lock import Locked
-from weightdock.errors import StoreError
 from weightdock.store import manifest
 from weightdock.store.manifest import manifest_key
 from weightdock.upkeep.status import age, survey, table, to_json
@@ -93,6 +91,19 @@ def test_the_store_is_asked_once_for_each_framework_and_nothing_is_changed(store
         f"objects {PREFIX}/toy/",
     ]
     assert (store.contents(), tree(cache.root)) == before
+
+
+def test_a_manifest_that_says_nothing_is_what_differs_and_ends_no_survey(store: MemoryStore, cache: Cache) -> None:
+    store.keep(manifest_key(PREFIX, TOY), b"{not json")
+    chess = ALPHA._replace(model=ModelId(Framework("game"), "chess"))
+    found = survey([ALPHA, BETA, chess], PREFIX, store, cache)
+    why = f"{manifest_key(PREFIX, TOY)} is malformed: JSONDecodeError: "
+    assert [(one.model, one.in_store, one.in_cache, one.differs[: len(why)]) for one in found] == [
+        ("toy/alpha", True, True, why),
+        ("toy/beta", False, False, why),
+        ("game/chess", False, False, ""),
+    ]
+    assert table(found, NOW).splitlines()[5:] == [f"toy/alpha, toy/beta differs: {found[0].differs}"]
 
 
 def test_a_cache_that_is_not_there_is_not_made(store: MemoryStore, tmp_path: Path) -> None:
@@ -216,12 +227,12 @@ def test_an_age_is_told_across_time_zones(then: datetime, now: datetime) -> None
 @pytest.mark.parametrize(
     "uploaded", ["yesterday", "2026-11-22T10:00:00", "2026-11-22", ""], ids=["a word", "no zone", "a day", "nothing"]
 )
-def test_a_time_in_the_manifest_that_is_none_is_refused_or_shown_and_never_a_crash(
+def test_a_time_in_the_manifest_that_is_none_is_shown_and_never_a_crash(
     store: MemoryStore, cache: Cache, uploaded: str
 ) -> None:
     document = json.loads(store.contents()[manifest_key(PREFIX, TOY)])
     document["models"]["alpha"]["uploaded"] = uploaded
     store.keep(manifest_key(PREFIX, TOY), json.dumps(document).encode())
-    with suppress(StoreError):
-        shown = table(survey([ALPHA], PREFIX, store, cache), NOW)
-        assert shown.splitlines()[1].startswith("toy/alpha  classify  -     yes       yes  yes ")
+    shown = table(survey([ALPHA], PREFIX, store, cache), NOW)
+    assert shown.splitlines()[1].startswith("toy/alpha  classify  -     -         yes  yes ")
+    assert "malformed" in shown

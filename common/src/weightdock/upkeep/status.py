@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
+from weightdock.artifact import Framework
 from weightdock.cache import Cache
 from weightdock.catalogue import ModelSpec
+from weightdock.errors import ManifestError, printable
 from weightdock.events import megabytes
 from weightdock.licence import LicencePolicy, Ruling
 from weightdock.report import aligned
@@ -54,18 +56,28 @@ _ANY = LicencePolicy()
 def survey(
     specs: Sequence[ModelSpec], prefix: str, store: ObjectStore, cache: Cache, licences: LicencePolicy = _ANY
 ) -> tuple[ModelStatus, ...]:
-    """Ask the store once per framework, and the cache for receipts. Raises StoreError."""
+    """Ask the store once per framework, and the cache for receipts. Raises StoreError where it cannot be asked."""
     names = dict.fromkeys(spec.model.framework for spec in specs)
-    held = {framework: Holdings.read(store, prefix, framework) for framework in names}
-    return tuple(_status(spec, prefix, held[spec.model.framework], cache, licences) for spec in specs)
+    held = {framework: _held(store, prefix, framework) for framework in names}
+    return tuple(_status(spec, prefix, *held[spec.model.framework], cache, licences) for spec in specs)
 
 
-def _status(spec: ModelSpec, prefix: str, held: Holdings, cache: Cache, licences: LicencePolicy) -> ModelStatus:
+def _held(store: ObjectStore, prefix: str, framework: Framework) -> tuple[Holdings, str]:
+    """What the store has, and what is wrong with its manifest: then there are objects, of which nothing is known."""
+    try:
+        return Holdings.read(store, prefix, framework), ""
+    except ManifestError as error:
+        return Holdings(framework, {}, store.objects(f"{prefix}/{framework}/")), f"{error.what}: {error.cause}"
+
+
+def _status(
+    spec: ModelSpec, prefix: str, held: Holdings, malformed: str, cache: Cache, licences: LicencePolicy
+) -> ModelStatus:
     entry, found = held.entries.get(spec.model.name), held.objects.get(spec.key(prefix))
     size = entry.size_bytes if entry else (found.size_bytes if found else None)
     [planned] = plan([spec], prefix, held.entries, held.objects)
     cached = cache.find(spec.model, spec.extension)
-    differs = planned.difference
+    differs = malformed or planned.difference
     if cached and entry and cached.sha256 != entry.sha256:
         differs = differs or f"this machine has sha256 {cached.sha256}, and the manifest says {entry.sha256}"
     licence = entry.provenance.licence if entry else (spec.locked.licence if spec.locked else "")
@@ -92,7 +104,7 @@ def to_json(statuses: Sequence[ModelStatus]) -> str:
 
 
 def table(statuses: Sequence[ModelStatus], now: datetime) -> str:
-    """A row per model, for people, and a line for each that differs."""
+    """A row per model, for people, and a line for each way in which some differ."""
     rows: list[tuple[str, ...]] = [
         ("MODEL", "TASK", "LOCK", "MANIFEST", "R2", "HERE", "SIZE", "SHA256", "LICENCE", "AGE")
     ]
@@ -108,8 +120,12 @@ def table(statuses: Sequence[ModelStatus], now: datetime) -> str:
         )
         for one in statuses
     ]
-    differing = [f"{one.model} differs: {one.differs}" for one in statuses if one.differs]
-    return "\n\n".join([aligned(rows, right=(6,)), *differing])
+    differing: dict[str, list[str]] = {}
+    for one in statuses:
+        if one.differs:
+            differing.setdefault(one.differs, []).append(one.model)
+    lines = [printable(f"{', '.join(models)} differs: {why}") for why, models in differing.items()]
+    return "\n\n".join([aligned(rows, right=(6,)), *lines])
 
 
 def age(then: datetime, now: datetime) -> str:
