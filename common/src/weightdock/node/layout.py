@@ -7,10 +7,10 @@ import shutil
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from uuid import uuid4
 
 from weightdock.catalogue import ModelSpec
 from weightdock.errors import ConfigurationError
+from weightdock.shared_files import unique
 from weightdock.verify import VerifiedFile, sha256_of
 
 
@@ -47,7 +47,7 @@ def place(file: VerifiedFile, layout: Layout, root: Path, spec: ModelSpec) -> Pa
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         # A unique name and a rename, so that a reader sees what was there or all that is to be.
-        temporary = target.with_name(f".{target.name}.{uuid4().hex}")
+        temporary = target.with_name(f".{target.name}.{unique()}")
         try:
             _link_or_copy(file.path, temporary)
             temporary.replace(target)
