@@ -74,7 +74,7 @@ class Watch:
                 except (OSError, ValueError):
                     continue
             self.seen["arguments"] = "\n".join(arguments)
-            if tick % 10:  # each look takes a few processes
+            if tick % 3:  # each look takes a few processes, and one that is refused lives for less than a second
                 continue
             for container in docker("ps", "--all", "--quiet", "--filter", "label=weightdock.run").split():
                 self._look_at(container)

@@ -155,6 +155,7 @@ def test_a_child_that_ends_is_named_and_the_next_model_gets_a_new_one(
     [
         ("stammers", "JSONDecodeError: Expecting value: line 1 column 10 (char 9)"),
         ("babbles", "TypeError: list indices must be integers or slices, not str"),
+        ("roars", "JSONDecodeError: Expecting value: line 1 column 1 (char 0)"),
         ("strays", "ValueError: {0}/beta.bin is not in {0}/into"),
     ],
 )

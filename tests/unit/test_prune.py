@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -102,6 +103,13 @@ def test_what_was_replaced_since_it_was_listed_keeps_its_entry_too(bench: Bench)
         Outcome.DIFFERS,
         Outcome.REMOVED,
     ]
+    assert (bench.stored(), bench.published()) == (_stored("alpha", "beta", "delta"), {"alpha", "beta", "delta"})
+
+
+def test_what_was_published_again_since_it_was_listed_stays_though_its_bytes_are_the_same(bench: Bench) -> None:
+    found = bench.find()
+    manifest.publish(bench.store, PREFIX, TOY, {"beta": replace(entry("beta"), uploaded="2026-11-22T09:00:00+00:00")})
+    prune.remove(bench.store, PREFIX, found)
     assert (bench.stored(), bench.published()) == (_stored("alpha", "beta", "delta"), {"alpha", "beta", "delta"})
 
 

@@ -26,7 +26,7 @@ def resolve(name: str, *, on_event: Observer | None = None) -> Path:
     Looks in the local cache (no request; about 0.1 ms), then in R2, then, only where ``WEIGHTDOCK_ORIGIN=allow``, at
     the framework's own origin, and sends what came from there to R2. With ``WEIGHTDOCK_OFFLINE=1`` only the cache is
     looked in. ``on_event`` hears of progress (:class:`weightdock.events.Event`), from threads of its own. The file is
-    shared: read it, do not write to it. It is not evicted while this process lives, nor are the 127 resolved before it.
+    shared: read it, do not write to it. Not evicted while it is one of the last 128 of this process.
 
     Raises :class:`weightdock.errors.WeightdockError` and its kinds: ConfigurationError for a name or a setting that
     cannot be used, StoreError when R2 does not give the file, IntegrityError when its bytes are not what they should

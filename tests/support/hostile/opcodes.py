@@ -153,6 +153,10 @@ def bombs() -> Iterator[Hostile]:
     yield _still("a frozen set of numbers whose hashes are alike", many, b"\x80\x04(" + numbers + b"\x91.")
     called = b"\x80\x02c__builtin__\nset\n](" + numbers + b"e\x85R."
     yield _still("a called set of numbers whose hashes are alike", many, called)
+    again = b"\x80\x02](" + b"K\x01" * 1000 + b"eq\x00" + b"c__builtin__\nset\nh\x00\x85R\x85" * 600 + b"."
+    yield _still("a list that is made a set again and again", "keys in all", again)
+    tree = b"\x80\x02})" + b"q\x00h\x00\x86" * 40 + b"Ns."
+    yield _still("a key that is a tree of one tuple", "tuple of what holds others", tree)
     yield _still("a million opcodes", "more than 500000 opcodes", b"\x80\x02]" + b"Na" * 500_000 + b".")
     yield _still("a pickle of 9 MB", "a pickle of", b"\x80\x02]" + b"(" + b"X\x00\x00\x10\x00" * 1 + bytes(9 << 20))
     yield gadget(

@@ -134,6 +134,7 @@ class OriginProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            errors="replace",  # what is no text is no answer either
             env=inherited_environment() | self._environment,
         )
 

@@ -34,6 +34,7 @@ class Stack:
         self._memo: dict[object, object] = {}
         self._acted_on = ActedOn(allowed)
         self._odd_keys = 0
+        self._hashed = 0
 
     def handlers(self) -> dict[str, Callable[[object], None]]:
         """What handles each opcode, by its name."""
@@ -87,7 +88,7 @@ class Stack:
         self._stack.append(number)
 
     def _flag(self, value: object) -> None:
-        # Protocol 2 writes nothing else by it. Of "010" pickletools makes ten, and C's unpickler eight.
+        # Python 3 writes numbers by it in protocol 0 only. Of "010" pickletools makes ten, and C's unpickler eight.
         if not isinstance(value, bool):
             raise RefusalError("a number as text, which torch never writes", named=True)
         self._stack.append(value)
@@ -188,7 +189,12 @@ class Stack:
 
     def _keys(self, keys: Sequence[object]) -> None:
         """Count those whose hashes anybody can choose to be all alike: a loader would compare each with each."""
+        self._hashed += len(keys)  # one list may be made a set again and again
+        if self._hashed > MAX_OPCODES:
+            raise RefusalError(f"more than {MAX_OPCODES} keys in all")
         for key in keys:
+            if type(key) is TupleBox and any(isinstance(item, Box) for item in key.items):
+                raise RefusalError("a key that is a tuple of what holds others, which costs a loader 2 to its depth")
             if isinstance(key, str | bytes | NoneType) or (isinstance(key, int) and key.bit_length() <= _SMALL_BITS):
                 continue
             self._odd_keys += 1

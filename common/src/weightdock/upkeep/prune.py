@@ -56,10 +56,16 @@ def find(
 
 def remove(store: ObjectStore, prefix: str, prunable: Prunable) -> RunReport:
     """Remove the objects that were listed. Raises StoreError."""
+    named = set[str]()  # what somebody published since the list, though its bytes may be the same
     if prunable.entries:
-        manifest.publish(store, prefix, prunable.framework, {}, gone=prunable.entries)
+        left = manifest.publish(store, prefix, prunable.framework, {}, gone=prunable.entries)
+        named = {entry.key(prefix) for entry in left.entries.values()}
     rows = [
-        unknown_row(found, prunable.framework, Outcome.REMOVED if store.delete(found) else Outcome.DIFFERS)
+        unknown_row(
+            found,
+            prunable.framework,
+            Outcome.REMOVED if found.key not in named and store.delete(found) else Outcome.DIFFERS,
+        )
         for found in prunable.objects
     ]
     return RunReport(tuple(rows))

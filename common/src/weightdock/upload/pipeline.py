@@ -6,6 +6,7 @@ model that fails is reported and the others go on; the manifest then gets every 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +24,8 @@ from weightdock.store.pace import SLOTS
 from weightdock.upload.acquire import Acquire, entry_of
 from weightdock.upload.plan import Action, PlannedUpload, plan, row, warning
 from weightdock.verify import VerifiedFile
+
+_log = logging.getLogger("weightdock")
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,20 @@ class Upload:
                     self.store.stop()
                     uploads.shutdown(wait=False, cancel_futures=True)
                     raise
-        finally:  # after Ctrl-C, too: what has arrived is a node's from now on
-            if entries:
-                manifest.publish(self.store, self.prefix, self.acquire.framework, entries)
+        except BaseException:
+            self._publish_ended(entries)
+            raise
+        if entries:
+            manifest.publish(self.store, self.prefix, self.acquire.framework, entries)
         return RunReport(results)
+
+    def _publish_ended(self, entries: dict[str, Entry]) -> None:
+        """After Ctrl-C, too, what has arrived is a node's from now on; else the next run finds and publishes it."""
+        if entries:
+            try:
+                manifest.publish(self.store, self.prefix, self.acquire.framework, entries)
+            except WeightdockError as error:
+                _log.warning("warning: what was uploaded is not in the manifest yet: run again\n%s", error)
 
     def _begin(
         self, planned: PlannedUpload, uploads: ThreadPoolExecutor, entries: dict[str, Entry]

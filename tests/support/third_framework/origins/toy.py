@@ -32,7 +32,7 @@ _ERRORS = {
     "corrupt": IntegrityError,
     "full": StoreError,
 }
-_ANSWERS = {"stammers": b'{"path": ', "babbles": b"[]\n"}
+_ANSWERS = {"stammers": b'{"path": ', "babbles": b"[]\n", "roars": b"\xff\n"}
 
 
 def environment(cache: Path) -> dict[str, str]:
