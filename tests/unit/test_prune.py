@@ -4,52 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from support.memory_store import MemoryStore
+from support.prune_bench import BEFORE, MANIFEST, NOW, OLD, YOUNG, Bench, stored_under
 from support.samples import PREFIX, TOY, content, entry, key_of, rows, spec
 from weightdock.artifact import Framework, ObjectKey
 from weightdock.errors import ExitCode, StoreError
 from weightdock.report import Outcome
-from weightdock.store import PendingUpload, StoredObject, manifest
-from weightdock.store.manifest import manifest_key
+from weightdock.store import StoredObject, manifest
 from weightdock.upkeep import prune
 from weightdock.upkeep.prune import Prunable
 
-NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
-BEFORE = prune.grace(7, NOW)
-OLD, YOUNG = BEFORE - timedelta(seconds=1), BEFORE + timedelta(seconds=1)
-MANIFEST = manifest_key(PREFIX, TOY)
 REFUSAL = StoreError("the store did not do it", cause="it is tired", next="run again")
-
-
-def _key(name: str) -> ObjectKey:
-    return key_of(name)
-
-
-class Bench:
-    """alpha is registered and old; beta and gamma are not and as old; delta is not and young; gamma has no entry."""
-
-    def __init__(self) -> None:
-        self.store = MemoryStore()
-        manifest.publish(self.store, PREFIX, TOY, {name: entry(name) for name in ("alpha", "beta", "delta")})
-        self.store.keep(MANIFEST, self.store.contents()[MANIFEST], modified=OLD)
-        for name, modified in (("alpha", OLD), ("beta", OLD), ("gamma", OLD), ("delta", YOUNG)):
-            self.store.keep(_key(name), content(name), modified=modified)
-        self.store.requests.clear()
-
-    def find(self, before: datetime = BEFORE) -> Prunable:
-        return prune.find(self.store, PREFIX, TOY, [spec("alpha")], before)
-
-    def stored(self) -> set[str]:
-        return set(self.store.contents())
-
-    def published(self) -> set[str]:
-        return set(json.loads(self.store.contents()[MANIFEST])["models"])
 
 
 @pytest.fixture
@@ -57,15 +28,11 @@ def bench() -> Bench:
     return Bench()
 
 
-def _stored(*names: str) -> set[str]:
-    return {MANIFEST, *map(_key, names)}
-
-
 def test_what_no_model_has_and_is_old_enough_is_found_and_nothing_is_changed(bench: Bench) -> None:
     before = bench.store.contents()
     found = bench.find()
     assert found.framework == TOY
-    assert [one.key for one in found.objects] == [_key("beta"), _key("gamma")]
+    assert [one.key for one in found.objects] == [key_of("beta"), key_of("gamma")]
     assert set(found.entries) == {"beta"}
     assert bench.store.contents() == before
     assert bench.store.requests == [
@@ -78,18 +45,18 @@ def test_what_no_model_has_and_is_old_enough_is_found_and_nothing_is_changed(ben
 def test_what_would_be_removed_is_a_row_each(bench: Bench) -> None:
     report = prune.listed(bench.find())
     assert rows(report) == [
-        (f"toy/{name}", _key(name), Outcome.REMOVABLE, len(content(name)), None, "", "") for name in ("beta", "gamma")
+        (f"toy/{name}", key_of(name), Outcome.REMOVABLE, len(content(name)), None, "", "") for name in ("beta", "gamma")
     ]
     assert (report.exit_code, report.has_work) == (ExitCode.DONE, False)
-    assert bench.stored() == _stored("alpha", "beta", "gamma", "delta")
+    assert bench.stored() == stored_under("alpha", "beta", "gamma", "delta")
 
 
 def test_what_was_listed_is_removed_and_nothing_else(bench: Bench) -> None:
     found = bench.find()
     assert rows(prune.remove(bench.store, PREFIX, found)) == [
-        (f"toy/{name}", _key(name), Outcome.REMOVED, len(content(name)), None, "", "") for name in ("beta", "gamma")
+        (f"toy/{name}", key_of(name), Outcome.REMOVED, len(content(name)), None, "", "") for name in ("beta", "gamma")
     ]
-    assert (bench.stored(), bench.published()) == (_stored("alpha", "delta"), {"alpha", "delta"})
+    assert (bench.stored(), bench.published()) == (stored_under("alpha", "delta"), {"alpha", "delta"})
     again = bench.find()
     assert (again.objects, again.entries) == ((), {})
 
@@ -97,20 +64,20 @@ def test_what_was_listed_is_removed_and_nothing_else(bench: Bench) -> None:
 def test_what_was_replaced_since_it_was_listed_keeps_its_entry_too(bench: Bench) -> None:
     found = bench.find()
     new = b"of a newer catalogue"
-    bench.store.keep(_key("beta"), new, modified=NOW)
+    bench.store.keep(key_of("beta"), new, modified=NOW)
     manifest.publish(bench.store, PREFIX, TOY, {"beta": entry("beta", new)})
     assert [one.outcome for one in prune.remove(bench.store, PREFIX, found).results] == [
         Outcome.DIFFERS,
         Outcome.REMOVED,
     ]
-    assert (bench.stored(), bench.published()) == (_stored("alpha", "beta", "delta"), {"alpha", "beta", "delta"})
+    assert (bench.stored(), bench.published()) == (stored_under("alpha", "beta", "delta"), {"alpha", "beta", "delta"})
 
 
 def test_what_was_published_again_since_it_was_listed_stays_though_its_bytes_are_the_same(bench: Bench) -> None:
     found = bench.find()
     manifest.publish(bench.store, PREFIX, TOY, {"beta": replace(entry("beta"), uploaded="2026-11-22T09:00:00+00:00")})
     prune.remove(bench.store, PREFIX, found)
-    assert (bench.stored(), bench.published()) == (_stored("alpha", "beta", "delta"), {"alpha", "beta", "delta"})
+    assert (bench.stored(), bench.published()) == (stored_under("alpha", "beta", "delta"), {"alpha", "beta", "delta"})
 
 
 def test_an_entry_leaves_the_manifest_before_its_object_goes(bench: Bench) -> None:
@@ -120,8 +87,8 @@ def test_an_entry_leaves_the_manifest_before_its_object_goes(bench: Bench) -> No
     assert bench.store.requests == [
         f"read_document {MANIFEST}",
         f"write_document {MANIFEST}",
-        f"delete {_key('beta')}",
-        f"delete {_key('gamma')}",
+        f"delete {key_of('beta')}",
+        f"delete {key_of('gamma')}",
     ]
 
 
@@ -130,28 +97,28 @@ def test_where_the_manifest_cannot_be_published_no_object_goes(bench: Bench) -> 
     bench.store.refusals[f"write_document {MANIFEST}"] = REFUSAL
     with pytest.raises(StoreError):
         prune.remove(bench.store, PREFIX, found)
-    assert bench.stored() == _stored("alpha", "beta", "gamma", "delta")
+    assert bench.stored() == stored_under("alpha", "beta", "gamma", "delta")
     assert bench.published() == {"alpha", "beta", "delta"}
 
 
 def test_a_run_that_ends_half_way_is_finished_by_the_next(bench: Bench) -> None:
     found = bench.find()
-    bench.store.refusals[f"delete {_key('gamma')}"] = REFUSAL
+    bench.store.refusals[f"delete {key_of('gamma')}"] = REFUSAL
     with pytest.raises(StoreError):
         prune.remove(bench.store, PREFIX, found)
-    assert (bench.stored(), bench.published()) == (_stored("alpha", "gamma", "delta"), {"alpha", "delta"})
+    assert (bench.stored(), bench.published()) == (stored_under("alpha", "gamma", "delta"), {"alpha", "delta"})
     bench.store.refusals.clear()
     prune.remove(bench.store, PREFIX, bench.find())
-    assert bench.stored() == _stored("alpha", "delta")
+    assert bench.stored() == stored_under("alpha", "delta")
 
 
 def test_without_entries_to_drop_the_manifest_is_not_touched(bench: Bench) -> None:
     prune.remove(bench.store, PREFIX, bench.find())
-    bench.store.keep(_key("epsilon"), b"old and unknown", modified=OLD)
+    bench.store.keep(key_of("epsilon"), b"old and unknown", modified=OLD)
     found = bench.find()
     bench.store.requests.clear()
     prune.remove(bench.store, PREFIX, found)
-    assert bench.store.requests == [f"delete {_key('epsilon')}"]
+    assert bench.store.requests == [f"delete {key_of('epsilon')}"]
 
 
 def test_where_nothing_is_in_vain_nothing_is_asked(bench: Bench) -> None:
@@ -164,28 +131,28 @@ def test_where_nothing_is_in_vain_nothing_is_asked(bench: Bench) -> None:
 
 def test_an_object_that_changed_since_it_was_listed_stays(bench: Bench) -> None:
     found = bench.find()
-    bench.store.keep(_key("beta"), b"somebody put it there a moment ago", modified=NOW)
+    bench.store.keep(key_of("beta"), b"somebody put it there a moment ago", modified=NOW)
     report = prune.remove(bench.store, PREFIX, found)
     assert [(one.key, one.outcome) for one in report.results] == [
-        (_key("beta"), Outcome.DIFFERS),
-        (_key("gamma"), Outcome.REMOVED),
+        (key_of("beta"), Outcome.DIFFERS),
+        (key_of("gamma"), Outcome.REMOVED),
     ]
-    assert bench.stored() == _stored("alpha", "beta", "delta")
+    assert bench.stored() == stored_under("alpha", "beta", "delta")
 
 
 def test_an_object_that_is_gone_already_is_no_failure(bench: Bench) -> None:
     found = bench.find()
-    bench.store.lose(_key("gamma"))
+    bench.store.lose(key_of("gamma"))
     assert prune.remove(bench.store, PREFIX, found).exit_code is ExitCode.DONE
-    assert bench.stored() == _stored("alpha", "delta")
+    assert bench.stored() == stored_under("alpha", "delta")
 
 
 def test_what_came_after_the_list_stays(bench: Bench) -> None:
     found = bench.find()
-    bench.store.keep(_key("later"), b"nobody listed it", modified=OLD)
+    bench.store.keep(key_of("later"), b"nobody listed it", modified=OLD)
     manifest.publish(bench.store, PREFIX, TOY, {"later": entry("later")})
     prune.remove(bench.store, PREFIX, found)
-    assert (bench.stored(), bench.published()) == (_stored("alpha", "delta", "later"), {"alpha", "delta", "later"})
+    assert (bench.stored(), bench.published()) == (stored_under("alpha", "delta", "later"), {"alpha", "delta", "later"})
 
 
 def test_an_entry_that_somebody_else_adds_meanwhile_is_kept(bench: Bench) -> None:
@@ -199,8 +166,8 @@ def test_an_entry_that_somebody_else_adds_meanwhile_is_kept(bench: Bench) -> Non
 def test_what_is_younger_than_the_grace_period_or_of_no_known_age_stays(
     bench: Bench, modified: datetime | None, goes: bool
 ) -> None:
-    bench.store.keep(_key("epsilon"), b"?", modified=modified)
-    assert (_key("epsilon") in [one.key for one in bench.find().objects]) is goes
+    bench.store.keep(key_of("epsilon"), b"?", modified=modified)
+    assert (key_of("epsilon") in [one.key for one in bench.find().objects]) is goes
 
 
 @pytest.mark.parametrize(("days", "period"), [(7, timedelta(days=7)), (0, timedelta()), (0.5, timedelta(hours=12))])
@@ -213,9 +180,9 @@ def test_other_frameworks_and_other_prefixes_are_not_looked_at(bench: Bench) -> 
         bench.store.keep(ObjectKey(key), b"of somebody else", modified=OLD)
     before = bench.stored()
     found = bench.find()
-    assert [one.key for one in found.objects] == [_key("beta"), _key("gamma")]
+    assert [one.key for one in found.objects] == [key_of("beta"), key_of("gamma")]
     prune.remove(bench.store, PREFIX, found)
-    assert before - bench.stored() == {_key("beta"), _key("gamma")}
+    assert before - bench.stored() == {key_of("beta"), key_of("gamma")}
 
 
 def test_every_object_that_no_model_has_goes_whatever_its_name(bench: Bench) -> None:
@@ -224,8 +191,8 @@ def test_every_object_that_no_model_has_goes_whatever_its_name(bench: Bench) -> 
         bench.store.keep(ObjectKey(key), b"?", modified=OLD)
     found = bench.find()
     report = prune.remove(bench.store, PREFIX, found)
-    assert {one.key for one in report.results} == {_key("beta"), _key("gamma"), *odd}
-    assert bench.stored() == _stored("alpha", "delta")
+    assert {one.key for one in report.results} == {key_of("beta"), key_of("gamma"), *odd}
+    assert bench.stored() == stored_under("alpha", "delta")
 
 
 AGES = st.sampled_from([OLD, BEFORE, YOUNG, None])
@@ -243,52 +210,17 @@ def test_whatever_is_there_only_what_was_listed_goes_and_no_entry_is_left_withou
     store = MemoryStore()
     manifest.publish(store, PREFIX, TOY, {name: entry(name) for name in published & ages.keys()})
     for name, modified in ages.items():
-        store.keep(_key(name), content(name), modified=modified)
+        store.keep(key_of(name), content(name), modified=modified)
     found = prune.find(store, PREFIX, TOY, [spec(name) for name in sorted(registered)], BEFORE)
     listed = {one.key for one in prune.listed(found).results}
-    assert listed == {_key(name) for name, modified in ages.items() if name not in registered and modified == OLD}
+    assert listed == {key_of(name) for name, modified in ages.items() if name not in registered and modified == OLD}
     for name in meanwhile:
-        store.keep(_key(name), b"put there meanwhile", modified=NOW)
+        store.keep(key_of(name), b"put there meanwhile", modified=NOW)
     prune.remove(store, PREFIX, found)
-    wanted = {_key(name) for name in meanwhile | ages.keys()} - (listed - {_key(name) for name in meanwhile})
+    wanted = {key_of(name) for name in meanwhile | ages.keys()} - (listed - {key_of(name) for name in meanwhile})
     assert set(store.contents()) - {MANIFEST} == wanted
     left = json.loads(store.contents().get(MANIFEST, b'{"models": {}}'))["models"]
     assert {one["key"] for one in left.values()} <= wanted
-
-
-# Uploads that nobody ended
-
-
-def _pending(name: str, begun: datetime, framework: str = "toy") -> PendingUpload:
-    return PendingUpload(ObjectKey(f"{PREFIX}/{framework}/{name}.bin"), f"upload-of-{name}", begun)
-
-
-def test_uploads_that_nobody_ended_are_found_by_age_whether_their_model_is_registered_or_not(bench: Bench) -> None:
-    old = [_pending("alpha", OLD), _pending("nobody's", OLD)]
-    others = [_pending("alpha", YOUNG), _pending("alpha", BEFORE), _pending("alpha", OLD, "toys")]
-    bench.store.unfinished = [*old, *others]
-    found = bench.find()
-    assert found.uploads == tuple(old)
-    prune.abort(bench.store, found)
-    assert bench.store.unfinished == others
-
-
-def test_removing_objects_ends_no_upload_and_ending_uploads_removes_no_object(bench: Bench) -> None:
-    bench.store.unfinished = [_pending("alpha", OLD)]
-    found = bench.find()
-    prune.abort(bench.store, found)
-    assert bench.stored() == _stored("alpha", "beta", "gamma", "delta")
-    bench.store.unfinished = [_pending("alpha", OLD)]
-    prune.remove(bench.store, PREFIX, bench.find())
-    assert bench.store.unfinished == [_pending("alpha", OLD)]
-
-
-def test_uploads_that_were_begun_after_the_list_stay(bench: Bench) -> None:
-    bench.store.unfinished = [_pending("alpha", OLD)]
-    found = bench.find()
-    bench.store.unfinished.append(_pending("beta", OLD))
-    prune.abort(bench.store, found)
-    assert bench.store.unfinished == [_pending("beta", OLD)]
 
 
 def test_what_is_listed_is_of_one_framework(bench: Bench) -> None:
@@ -313,6 +245,6 @@ def test_an_object_is_listed_under_the_nearest_thing_to_a_name(bench: Bench, ste
 
 
 def test_an_object_is_removed_only_as_it_was_found(bench: Bench) -> None:
-    elsewhere = StoredObject(_key("beta"), 1, '"another version"', modified=OLD)
+    elsewhere = StoredObject(key_of("beta"), 1, '"another version"', modified=OLD)
     prune.remove(bench.store, PREFIX, Prunable(TOY, (elsewhere,), {}, ()))
-    assert bench.stored() == _stored("alpha", "beta", "gamma", "delta")
+    assert bench.stored() == stored_under("alpha", "beta", "gamma", "delta")

@@ -27,7 +27,6 @@ def test_only_a_dead_driver_of_this_host_has_abandoned_what_it_made(driver: str,
     assert is_abandoned(driver, alive=lambda pid: pid == 11, host="here") is abandoned
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
 def test_a_pid_is_told_with_its_namespace() -> None:
     assert HOST.endswith(f"/{Path('/proc/self/ns/pid').readlink().name.strip('pid:[]')}")
 
