@@ -154,7 +154,14 @@ def bombs() -> Iterator[Hostile]:
     called = b"\x80\x02c__builtin__\nset\n](" + numbers + b"e\x85R."
     yield _still("a called set of numbers whose hashes are alike", many, called)
     again = b"\x80\x02](" + b"K\x01" * 1000 + b"eq\x00" + b"c__builtin__\nset\nh\x00\x85R\x85" * 600 + b"."
-    yield _still("a list that is made a set again and again", "keys in all", again)
+    yield _still("a list that is made a set again and again", "items are copied", again)
+    ordered = b"ccollections\nOrderedDict\n)R"
+    states = b"\x80\x02}(" + b"".join(b"M" + at.to_bytes(2, "little") + b"N" for at in range(1000)) + b"uq\x00"
+    built = states + b"(" + (ordered + b"h\x00b") * 600 + b"t\x86."
+    yield _still("one state for object after object", "items are copied", built)
+    texts = b"\x80\x02" + text("x" * 1_000_000) + b"q\x00X\x06\x00\x00\x00latin1q\x01"
+    encoded = texts + b"(" + b"c_codecs\nencode\nh\x00h\x01\x86R" * 20 + b"t\x87."
+    yield _still("one text that is encoded again and again", "items are copied", encoded)
     tree = b"\x80\x02})" + b"q\x00h\x00\x86" * 40 + b"Ns."
     yield _still("a key that is a tree of one tuple", "tuple of what holds others", tree)
     yield _still("a million opcodes", "more than 500000 opcodes", b"\x80\x02]" + b"Na" * 500_000 + b".")

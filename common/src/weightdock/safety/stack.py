@@ -19,6 +19,7 @@ _MAX_INTEGER_BITS = 128
 _MAX_ODD_KEYS = 1000  # real ones are texts, and small numbers: of classes
 _SMALL_BITS = 31
 _MAX_MARKS = 1000
+_BYTES_COPIED_AS_ONE = 20
 
 UNDERFLOW = "an opcode needs a value that is not there"
 _EMPTY = TupleBox()
@@ -34,7 +35,7 @@ class Stack:
         self._memo: dict[object, object] = {}
         self._acted_on = ActedOn(allowed)
         self._odd_keys = 0
-        self._hashed = 0
+        self._copied = 0
 
     def handlers(self) -> dict[str, Callable[[object], None]]:
         """What handles each opcode, by its name."""
@@ -179,6 +180,8 @@ class Stack:
             raise RefusalError("a dictionary has a key without a value")
         assert isinstance(target, DictBox | Made)
         target.holds(items)
+        if isinstance(target, DictBox):
+            target.count += len(items) // 2
         target.plain = target.plain or not all(value is None or is_layer(value) for value in items[1::2])
         for key, value in zip(items[::2], items[1::2], strict=True):
             if type(key) is str:
@@ -189,9 +192,6 @@ class Stack:
 
     def _keys(self, keys: Sequence[object]) -> None:
         """Count those whose hashes anybody can choose to be all alike: a loader would compare each with each."""
-        self._hashed += len(keys)  # one list may be made a set again and again
-        if self._hashed > MAX_OPCODES:
-            raise RefusalError(f"more than {MAX_OPCODES} keys in all")
         for key in keys:
             if type(key) is TupleBox and any(isinstance(item, Box) for item in key.items):
                 raise RefusalError("a key that is a tuple of what holds others, which costs a loader 2 to its depth")
@@ -200,6 +200,20 @@ class Stack:
             self._odd_keys += 1
             if self._odd_keys > _MAX_ODD_KEYS:
                 raise RefusalError(f"more than {_MAX_ODD_KEYS} keys that are neither texts nor small numbers")
+
+    def _copies(self, value: object) -> None:
+        """A call or a BUILD copies the value, which may come from the memo again and again: few bytes, much memory.
+
+        What is copied once has an opcode for each of its items, or its bytes in the pickle.
+        """
+        if isinstance(value, str | bytes | bytearray):
+            self._copied += len(value) // _BYTES_COPIED_AS_ONE
+        elif isinstance(value, DictBox):
+            self._copied += value.count
+        elif isinstance(value, Box):
+            self._copied += len(value.items)
+        if self._copied > MAX_OPCODES:
+            raise RefusalError(f"more than {MAX_OPCODES} items are copied")
 
     def _empty_set(self, _: object) -> None:
         self._stack.append(SetBox())

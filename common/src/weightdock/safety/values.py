@@ -63,14 +63,15 @@ class ListBox(Box):
 
 
 class DictBox(Box):
-    """A dictionary. Its items are judged as they are set and not kept; ``plain``: some are no layers."""
+    """A dictionary. Its items are judged as they are set, and only counted; ``plain``: some are no layers."""
 
-    __slots__ = ("plain",)
+    __slots__ = ("count", "plain")
 
     kind = "dictionary"
 
     def __init__(self) -> None:
         super().__init__()
+        self.count = 0
         self.plain = False
 
 

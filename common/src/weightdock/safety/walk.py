@@ -148,6 +148,8 @@ class _Pickle(Stack):
     def _reduce(self, _: object) -> None:
         callee, arguments = self._arguments()
         check_call(callee, arguments.items)
+        for argument in arguments.items:
+            self._copies(argument)
         if callee.key in SETS:
             for listed in arguments.items:
                 self._keys(listed.items if isinstance(listed, ListBox) else ())
@@ -169,6 +171,7 @@ class _Pickle(Stack):
             # A class, say: its attributes would be set, for everybody.
             raise RefusalError(f"a {shown(target)} is filled, which is not an object", named=True)
         check_build(target, state)
+        self._copies(state)
         target.holds((state,))
 
     def _persistent(self, _: object) -> None:
