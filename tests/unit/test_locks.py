@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,7 +91,7 @@ def test_where_flock_is_refused_a_lease_is_none_and_leaves_nothing_open(
 
 
 def test_of_many_leases_the_ones_used_last_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "_leases", {})
+    monkeypatch.setattr(locks, "_leases", OrderedDict())
     monkeypatch.setattr(locks, "_MOST_LEASES", 2)
     files = [tmp_path / name for name in "abc"]
     before = _open_files()

@@ -92,6 +92,52 @@ def test_after_ctrl_c_what_waits_is_not_sent_and_what_arrives_is_published(
     assert bench.published() == {"alpha": entry("alpha")}
 
 
+def test_after_ctrl_c_what_had_arrived_is_published_before_the_rest_is_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    through, write = MemoryStore.put_file, MemoryStore.write_document
+    arrived, published = Happened(), Happened()
+
+    def put_file(
+        store: MemoryStore, file: VerifiedFile, key: ObjectKey, sent: BytesObserver, replacing: str | None = None
+    ) -> bool:
+        if key != key_of("alpha"):
+            assert published.wait(timeout=SECONDS)
+        return through(store, file, key, sent, replacing)
+
+    def write_document(store: MemoryStore, key: ObjectKey, content: bytes, replacing: str | None) -> bool:
+        published.set()
+        return write(store, key, content, replacing)
+
+    def load(_loader: FakeLoader, spec: ModelSpec, _path: Path) -> None:
+        if spec == SPECS[-1]:
+            assert arrived.wait(timeout=SECONDS)
+            raise KeyboardInterrupt
+
+    def observe(event: Event) -> None:
+        if (event.model, event.state) == (SPECS[0].model, State.DONE):
+            arrived.set()
+
+    monkeypatch.setattr(MemoryStore, "put_file", put_file)
+    monkeypatch.setattr(MemoryStore, "write_document", write_document)
+    monkeypatch.setattr(FakeLoader, "load", load)
+    upload = Upload(Acquire(TOY, bench.cache, bench.loader, observe, judge), bench.store, PREFIX)
+    with pytest.raises(KeyboardInterrupt):
+        upload.run(upload.plan(SPECS))
+    assert bench.published() == {name: entry(name) for name in ("alpha", "beta")}
+
+
+def test_a_manifest_that_cannot_be_written_does_not_hide_ctrl_c(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(_loader: FakeLoader, spec: ModelSpec, _path: Path) -> None:
+        if spec == SPECS[-1]:
+            raise KeyboardInterrupt
+
+    bench.store.refusals[f"write_document {MANIFEST}"] = FULL
+    monkeypatch.setattr(FakeLoader, "load", load)
+    with pytest.raises(KeyboardInterrupt):
+        bench.run()
+
+
 def _there(name: str) -> Row:
     return uploaded_row(name, source="", outcome=Outcome.PRESENT)
 

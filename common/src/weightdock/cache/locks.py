@@ -9,19 +9,17 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock
 
 from weightdock.shared_files import FILE_MODE, make_folder
 
 _PAUSE_SECONDS = 0.1
 
-_leases: dict[Path, int] = {}
+_leases: OrderedDict[Path, int] = OrderedDict()
 """Open files of this process, by path, the one used last at the end: their shared locks end with it."""
-
-_leasing = Lock()
 
 _MOST_LEASES = 128
 """A process may open a thousand files, and most of them are its own."""
@@ -68,29 +66,36 @@ def lease(path: Path) -> bool:
     Of more than ``_MOST_LEASES`` those that were used longest ago are given up, whose receipts still tell their use.
     False when somebody has. Without a lock, and True, where the file system has none.
     """
-    with _leasing:
-        held = _leases.pop(path, None)
-        if held is not None and _stands(held, path):
-            _leases[path] = held
-            return True
-        if held is not None:
-            os.close(held)  # of a file that stood here before
-        try:
-            handle = os.open(path, os.O_RDONLY)
-        except OSError:
-            return path.exists()
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH)  # an evictor has it while it removes the file, and others for a moment
-        except OSError:
-            os.close(handle)
-            return True
-        if not _stands(handle, path):
-            os.close(handle)
-            return False
-        _leases[path] = handle
-        if len(_leases) > _MOST_LEASES:
-            os.close(_leases.pop(next(iter(_leases))))
+    held = _leases.pop(path, None)
+    if held is not None and _stands(held, path):
+        _keep(path, held)
         return True
+    if held is not None:
+        os.close(held)  # of a file that stood here before
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return path.exists()
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH)  # an evictor has it while it removes the file, and others for a moment
+    except OSError:
+        os.close(handle)
+        return True
+    if not _stands(handle, path):
+        os.close(handle)
+        return False
+    _keep(path, handle)
+    return True
+
+
+def _keep(path: Path, handle: int) -> None:
+    """Each step is one of the dictionary's own: threads need no lock, which a fork would leave locked in its child."""
+    other = _leases.pop(path, None)  # another thread's, of the same file
+    _leases[path] = handle
+    if other is not None:
+        os.close(other)
+    if len(_leases) > _MOST_LEASES:
+        os.close(_leases.popitem(last=False)[1])
 
 
 def leased(path: Path, *, unknown: bool) -> bool:

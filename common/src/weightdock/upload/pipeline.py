@@ -44,6 +44,7 @@ class Upload:
     def run(self, planned: Sequence[PlannedUpload]) -> RunReport:
         """Do what the plan says. Errors of single models are in the report; raises StoreError for the manifest."""
         entries: dict[str, Entry] = {}
+        published: dict[str, Entry] = {}
         self.acquire.cache.sweep()  # of runs that were killed
         try:
             with ThreadPoolExecutor(SLOTS) as uploads:  # with the parts of large files under one limit
@@ -53,9 +54,11 @@ class Upload:
                 except BaseException:  # Ctrl-C: what is on its way arrives, and all that waits for it does not begin
                     self.store.stop()
                     uploads.shutdown(wait=False, cancel_futures=True)
+                    published = dict(entries)  # at once: who ends a container may not wait for what is on its way
+                    self._publish_ended(published)
                     raise
         except BaseException:
-            self._publish_ended(entries)
+            self._publish_ended({name: one for name, one in entries.items() if name not in published})
             raise
         if entries:
             manifest.publish(self.store, self.prefix, self.acquire.framework, entries)
