@@ -189,7 +189,7 @@ def test_a_disk_that_is_too_small_is_said_to_be(acquire: Acquire, into: Path) ->
         (RuntimeError("PytorchStreamWriter failed writing"), "RuntimeError: PytorchStreamWriter failed writing"),
         (
             OriginError("the origin did not give it", cause="[Errno 28] No space left", next=""),
-            "[Errno 28] No space left",
+            "the origin did not give it: [Errno 28] No space left",
         ),
     ],
 )

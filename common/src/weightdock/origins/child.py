@@ -213,14 +213,19 @@ def answer(origin: Origin, request: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of_the_disk(error: Exception, request: Mapping[str, Any]) -> StoreError | None:
     """What it means if the disk is full, or too small: ultralytics looks before it begins; others say this and that."""
-    into = Path(request.get("path", "/"))
-    disk = os.statvfs(into)
-    named = isinstance(error, MemoryError) and "disk" in str(error)
-    if not named and disk.f_bavail * disk.f_frsize >= _LITTLE_BYTES:
+    if "path" not in request:
         return None
+    into = Path(request["path"])
+    named = isinstance(error, MemoryError) and "disk" in str(error)
+    with suppress(OSError):  # of a folder that is gone
+        disk = os.statvfs(into)
+        named = named or disk.f_bavail * disk.f_frsize < _LITTLE_BYTES
+    if not named:
+        return None
+    said = f"{error.what}: {error.cause}" if isinstance(error, WeightdockError) else f"{type(error).__name__}: {error}"
     return StoreError(
         f"the cache {into} did not take {_subject(request)}",
-        cause=error.cause if isinstance(error, WeightdockError) else f"{type(error).__name__}: {error}",
+        cause=said,
         next="nothing half-written was left; see to the disk (df -h), then run again",
     )
 
