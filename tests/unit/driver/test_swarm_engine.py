@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
+from threading import Event
 from typing import Any
 
 import pytest
 
 from support.driver_fakes import FakeDisplay, job
+from support.workers import SECONDS
 from weightdock_driver import run, swarm_engine
 from weightdock_driver.signals import Stopped
 from weightdock_driver.swarm_engine import RunningService, SwarmEngine
@@ -20,6 +20,7 @@ from weightdock_driver.swarm_spec import Service
 JOB = job("timm")
 SERVICE = Service(JOB, (JOB.models,))
 NAME = SERVICE.name
+LOOKS = 5
 
 
 def node(id: str, state: str) -> dict[str, Any]:
@@ -38,6 +39,9 @@ class LateManager:
         self.there: list[str] = []
         self._making = making
         self._shows_substitutes = shows_substitutes
+        self.made, self.asked_to_remove = Event(), Event()
+        self.enough: Callable[[], None] = lambda: None
+        self._looks = 0
 
     @property
     def swarm(self) -> LateManager:
@@ -49,8 +53,10 @@ class LateManager:
     def make_service(self, arguments: Mapping[str, Any], _image: str) -> None:
         self._making()
         self.there.append(arguments["name"])
+        self.made.set()
 
     def remove(self, _kind: str, name: str) -> None:
+        self.asked_to_remove.set()
         if name in self.there:
             self.there.remove(name)
 
@@ -62,6 +68,9 @@ class LateManager:
 
     def tasks(self, service: str) -> list[dict[str, Any]]:
         if service == NAME:
+            self._looks += 1
+            if self._looks == LOOKS:
+                self.enough()
             return [task("t0", "lost", "running")]
         # A substitute is on the lost node, too: one that has a task is to be replaced like any other.
         return [task(service, "lost", "running")] if self._shows_substitutes else []
@@ -71,17 +80,22 @@ class LateManager:
 
 
 def test_a_second_ctrl_c_while_a_service_is_being_made_leaves_none() -> None:
-    def interrupted() -> None:
-        for _ in range(2):
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.1)
-        time.sleep(0.5)
+    class Telling(FakeDisplay):
+        def say(self, text: str) -> None:
+            super().say(text)
+            heard.set()
 
-    manager = LateManager(interrupted)
+    def interrupted() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert heard.wait(SECONDS)
+        os.kill(os.getpid(), signal.SIGINT)
+        manager.asked_to_remove.wait(0.5)  # which comes too early, or after this
+
+    heard, manager = Event(), LateManager(interrupted)
     engine = SwarmEngine(manager, [SERVICE], {}, 0.0)  # type: ignore[arg-type]  # it is asked for no more
     with pytest.raises(Stopped):
-        run.run(engine, [JOB], FakeDisplay())
-    time.sleep(1)
+        run.run(engine, [JOB], Telling())
+    assert manager.made.wait(SECONDS)
     assert manager.there == []
 
 
@@ -89,10 +103,10 @@ def test_a_second_ctrl_c_while_a_service_is_being_made_leaves_none() -> None:
 def test_a_share_has_one_substitute_until_that_ones_task_is_seen_to_be_lost(
     monkeypatch: pytest.MonkeyPatch, shows: bool
 ) -> None:
-    monkeypatch.setattr(swarm_engine, "_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(swarm_engine, "_LOOK_SECONDS", 0.01)
     manager = LateManager(shows_substitutes=shows)
     service = RunningService(manager, SERVICE, {}, 0.0)  # type: ignore[arg-type]
-    threading.Timer(1.0, service.terminate).start()
+    manager.enough = service.terminate
     assert list(service.output()) == []
     assert manager.there[:2] == [NAME, f"{NAME}-1"]
     assert (len(manager.there) > 2) is shows
