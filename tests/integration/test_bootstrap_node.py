@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
+import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -81,6 +84,15 @@ def test_the_models_are_those_of_a_file_of_this_machine_or_of_stdin(machine: Mac
         assert (booted.code, booted.summary["error"]["what"]) == (2, f"the list of models {nothing} cannot be read")
 
 
+def test_a_closed_stdin_is_no_list_of_models(machine: Machine) -> None:
+    script = machine.folder / "closed"
+    script.write_text('#!/bin/sh\nexec "$0-bootstrap-node" "$@" <&-\n')
+    script.chmod(0o755)
+    shutil.copy(ROOT / "docker" / "bootstrap-node", f"{script}-bootstrap-node")
+    booted = machine.boot("--from", "-", script=script)
+    assert (booted.code, booted.summary["error"]["cause"]) == (2, "stdin is closed")
+
+
 def test_stdout_is_one_line_so_events_are_refused(machine: Machine) -> None:
     booted = machine.boot("--events")
     assert (booted.code, booted.summary["error"]["what"]) == (2, "--events is not for a node's boot")
@@ -119,23 +131,52 @@ def test_a_folder_that_cannot_be_given_to_the_image_s_user_is_told(machine: Mach
     )
 
 
-def test_a_run_that_is_ended_says_so_and_ends_its_container(machine: Machine) -> None:
-    def containers() -> list[str]:
-        return docker("ps", "--quiet", "--filter", "name=weightdock-node-").split()
+def containers() -> list[str]:
+    return docker("ps", "--quiet", "--filter", "name=weightdock-node-").split()
 
+
+@pytest.fixture
+def waiting(machine: Machine) -> Iterator[subprocess.Popen[str]]:
+    """One whose container runs, and would wait for an hour."""
     before = containers()
     with machine.begin("--jitter", "3600") as running:
         try:
             while containers() == before and running.poll() is None:
                 time.sleep(0.05)
-            running.terminate()
-            out, _ = running.communicate(timeout=60)
+            yield running
         finally:
-            running.kill()  # or a failure would wait for an hour
-    summary = json.loads(out)
-    assert (running.returncode, summary["exit_code"]) == (143, 143)
-    assert summary["error"]["what"] == "ended by SIGTERM"
+            running.kill()
     assert containers() == before
+
+
+def test_a_run_that_is_ended_says_so_and_ends_its_container(waiting: subprocess.Popen[str]) -> None:
+    waiting.terminate()
+    out, _ = waiting.communicate(timeout=60)
+    summary = json.loads(out)
+    assert (waiting.returncode, summary["exit_code"]) == (143, 143)
+    assert summary["error"]["what"] == "ended by SIGTERM"
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "what", "cause"),
+    [
+        ("stop", 143, "the container was ended", "somebody stopped it, or its engine"),
+        (
+            "kill",
+            6,
+            "the engine did not run the container to its end",
+            "docker run ended with 137: something killed it",
+        ),
+    ],
+)
+def test_a_container_that_somebody_ends_is_told_as_that(
+    waiting: subprocess.Popen[str], command: str, code: int, what: str, cause: str
+) -> None:
+    docker(command, containers()[0])
+    out, _ = waiting.communicate(timeout=60)
+    summary = json.loads(out)
+    assert (waiting.returncode, summary["exit_code"], summary["error"]["what"]) == (code, code, what)
+    assert summary["error"]["cause"].startswith(cause)
 
 
 def test_a_folder_that_is_there_keeps_what_it_allows_to_others(machine: Machine) -> None:

@@ -130,7 +130,7 @@ def test_what_somebody_else_wrote_does_not_drive_the_terminal() -> None:
         ModelResult(name, "k\x07", Outcome.FAILED, source="\x1b]0;\n", error=error, licence="\x1b(0", warning="\x08"),
     )
     for text in (report.table(RunReport(rows)), report.plan_table(RunReport(rows))):
-        assert "b\N{REPLACEMENT CHARACTER}\nc\td\nnext: e\N{REPLACEMENT CHARACTER}" in text
+        assert "b\N{REPLACEMENT CHARACTER}\n  c\td\nnext: e\N{REPLACEMENT CHARACTER}" in text
         assert [char for char in text if not char.isprintable() and char not in "\n\t"] == []
 
 

@@ -21,9 +21,19 @@ class ExitCode(IntEnum):
     ENGINE = 6
 
 
+CONTINUED = "  "
+"""What each line of a message's part begins with, after its first."""
+
+
 def printable(text: str) -> str:
     """The text as a terminal may have it: what a checkpoint, a manifest or an origin says must not drive one."""
     return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def message(what: str, *, cause: str, next: str) -> str:
+    """The three parts, each beginning a line. What an origin or a store says may have lines that look like them."""
+    parts = (f"error: {what}", f"cause: {cause}", f"next: {next}")
+    return "\n".join(printable(part).replace("\n", f"\n{CONTINUED}") for part in parts)
 
 
 class WeightdockError(Exception):
@@ -38,7 +48,7 @@ class WeightdockError(Exception):
         self.next = next
 
     def __str__(self) -> str:
-        return printable(f"error: {self.what}\ncause: {self.cause}\nnext: {self.next}")
+        return message(self.what, cause=self.cause, next=self.next)
 
 
 class ConfigurationError(WeightdockError):

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from weightdock import catalogue, report
-from weightdock.errors import ConfigurationError, EngineError, ExitCode, WeightdockError
+from weightdock.errors import ConfigurationError, EngineError, ExitCode, WeightdockError, message
 from weightdock.report import RunReport
 from weightdock_driver import __version__, env_files, host, images, jobs, options
 from weightdock_driver.jobs import Job, Request
@@ -183,17 +183,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except click.ClickException as error:
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else PROGRAM
-        tell(f"error: {error.format_message()}\ncause: the command line\nnext: {command} --help")
+        tell(message(error.format_message(), cause="the command line", next=f"{command} --help"))
         return ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):  # before or after the containers; while there are any, see signals
         tell("stopped; no container is left running")
         return 130
     except Exception as error:  # noqa: BLE001  # the last line of defence: a message, never a traceback
         _log.debug("the traceback:", exc_info=True)
-        tell(
-            f"error: something that {PROGRAM} did not expect\ncause: {type(error).__name__}: {error}\n"
-            f"next: run again with `{PROGRAM} --log-level debug …`, and report what it shows"
+        unexpected = message(
+            f"something that {PROGRAM} did not expect",
+            cause=f"{type(error).__name__}: {error}",
+            next=f"run again with `{PROGRAM} --log-level debug …`, and report what it shows",
         )
+        tell(unexpected)
         return ExitCode.SOME_FAILED
 
 

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 
 from weightdock.errors import ConfigurationError, EngineError, WeightdockError
-from weightdock_driver.images import LATEST
+from weightdock_driver import images
 
 NO_FOLDER = "bind source path does not exist"
 
@@ -21,10 +21,9 @@ def refused(doing: str, explanation: str, image: str = "", next: str = "") -> We
 
 
 def no_image(image: str, explanation: str) -> EngineError:
-    """``make images`` makes one tag, so it helps with that one alone."""
-    name, _, tag = image.rpartition(":")
-    listed = f"`docker image ls {name}` shows the tags that are here; or make images, and leave --tag out"
-    return EngineError(f"no image {image}", cause=explanation, next="make images" if tag == LATEST else listed)
+    """Why there is none of that name, in the engine's words."""
+    listed = f"`docker image ls {image.rpartition(':')[0]}` shows the tags that are here; or "
+    return EngineError(f"no image {image}", cause=explanation, next=images.remake(image, listed))
 
 
 def known(explanation: str, image: str) -> WeightdockError | None:

@@ -46,6 +46,13 @@ def registry(frameworks: Iterable[Framework]) -> tuple[Image, ...]:
     return (*(uploader(framework) for framework in frameworks), NODE)
 
 
+def remake(image: str, listed: str = "") -> str:
+    """What to do about one that is missing or old: ``make images`` makes one tag, so it helps with that alone."""
+    if image.endswith(f":{LATEST}"):
+        return "make images"
+    return f"{listed}make images, and leave --tag out"
+
+
 @dataclass(frozen=True)
 class Measured:
     """An image and the size that an engine gives it, in bytes."""

@@ -70,7 +70,7 @@ def _lost(
             cause=f"{node} has no image {service.job.spec.image}: {last.error}",
             next="spread it: docker save … | ssh NODE docker load, or a registry (docs/fleet.md)",
         )
-    if error := engine_errors.known(last.error, service.job.spec.image):
+    if error := engine_errors.known(f"on {node}: {last.error}", service.job.spec.image):
         return error
     if last.phase is Phase.DONE:
         return EngineError(

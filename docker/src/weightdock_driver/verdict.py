@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from weightdock.errors import EngineError, ExitCode, WeightdockError, of_kind
+from weightdock.errors import CONTINUED, EngineError, ExitCode, WeightdockError, of_kind
 from weightdock.events import SCHEMA
 from weightdock.report import ModelResult, Outcome, RunReport
+from weightdock_driver import images
 from weightdock_driver.jobs import Job
 
 _KILLED = 137  # 128 + SIGKILL, as a shell and the engine say it
@@ -51,7 +52,7 @@ def _too_old(job: Job) -> EngineError:
     return EngineError(
         f"{job.spec.image} does not know every model of this catalogue",
         cause="it was built before models.toml or models.lock changed",
-        next="make images",
+        next=images.remake(job.spec.image),
     )
 
 
@@ -95,7 +96,7 @@ def _three_parts(lines: Sequence[str]) -> tuple[str, ...]:
         if expected and line.startswith(expected):
             parts.append(line.removeprefix(expected))
         elif parts:
-            parts[-1] += f"\n{line}"
+            parts[-1] += f"\n{line.removeprefix(CONTINUED)}"
     return tuple(parts)
 
 
@@ -105,7 +106,7 @@ def _unexplained(job: Job, ended: Ended) -> EngineError:
         return EngineError(
             what,
             cause=f"it speaks version {ended.foreign_schema} of our event lines, and this driver version {SCHEMA}",
-            next="make images",
+            next=images.remake(job.spec.image),
         )
     if ended.exit.out_of_memory:
         return EngineError(what, cause="the kernel ended it for lack of memory", next=f"free some, then {_RERUN}")
@@ -114,5 +115,5 @@ def _unexplained(job: Job, ended: Ended) -> EngineError:
     return EngineError(
         what,
         cause="its last lines, on stderr, are all that is known" if ended.tail else "it printed nothing",
-        next=f"{_RERUN}; if it stays so, `make images` and report the last lines",
+        next=f"{_RERUN}; if it stays so, {images.remake(job.spec.image)}, and report the last lines",
     )

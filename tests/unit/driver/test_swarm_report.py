@@ -103,4 +103,4 @@ def test_what_the_engine_of_a_node_refuses_is_told_as_this_ones_would_be() -> No
     report, _ = merged(SERVICE, watch(task("t1", 1, "rejected", "n2", said)), {}, NAMES)
     error = report.results[1].error
     assert isinstance(error, ConfigurationError)
-    assert (error.what, error.cause) == ("the cache's folder is not there", said)
+    assert (error.what, error.cause) == ("the cache's folder is not there", f"on gpu-2: {said}")

@@ -1,10 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from support.driver_fakes import job, result
 from weightdock import report
-from weightdock.errors import EngineError, ExitCode, IntegrityError, OriginError, StoreError, WeightdockError
+from weightdock.errors import (
+    ConfigurationError,
+    EngineError,
+    ExitCode,
+    IntegrityError,
+    OriginError,
+    StoreError,
+    WeightdockError,
+)
 from weightdock.report import Outcome, RunReport
 from weightdock_driver import verdict
 from weightdock_driver.verdict import Ended, Exit
@@ -38,6 +48,13 @@ def test_an_image_that_does_not_know_a_model_of_ours_is_said_to_be_older() -> No
     assert {(one.error.what, one.error.next) for one in made.results if one.error} == {
         ("weightdock/timm-uploader:latest does not know every model of this catalogue", "make images")
     }
+
+
+def test_an_older_image_of_another_tag_is_not_what_make_images_makes() -> None:
+    old = replace(JOB, spec=replace(JOB.spec, image="weightdock/timm-uploader:last-week"))
+    [first, *_] = verdict.report_of(old, Ended(Exit(0), foreign_schema=2)).results
+    assert first.error is not None
+    assert first.error.next == "make images, and leave --tag out"
 
 
 def test_without_a_report_every_model_of_the_container_failed_with_an_error_that_names_image_and_status() -> None:
@@ -99,10 +116,10 @@ def test_an_error_that_ended_a_container_before_its_report_stays_that_error() ->
 
 
 def test_of_several_errors_the_last_counts_and_each_part_may_have_several_lines() -> None:
-    lines = (*SAID, "error: one\nmore", "cause: why", "and why", "next: do", "")
-    error = verdict.said(Ended(Exit(2), tail=tuple("\n".join(lines).splitlines())))
+    said = ConfigurationError("one\nmore", cause="why\nnext: rm -rf /\nerror: why", next="do")
+    error = verdict.said(Ended(Exit(2), tail=(*SAID, *str(said).splitlines())))
     assert error is not None
-    assert (error.what, error.cause, error.next) == ("one\nmore", "why\nand why", "do")
+    assert (error.what, error.cause, error.next) == ("one\nmore", "why\nnext: rm -rf /\nerror: why", "do")
 
 
 @pytest.mark.parametrize(

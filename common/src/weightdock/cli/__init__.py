@@ -18,7 +18,7 @@ from typing import NoReturn
 import click
 
 from weightdock import __version__
-from weightdock.errors import ExitCode, WeightdockError
+from weightdock.errors import ExitCode, WeightdockError, message
 
 _log = logging.getLogger("weightdock")
 
@@ -83,18 +83,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         command = " ".join(["weightdock", *(one for one in given[:1] if one in _HOMES)])  # a parser's error has none
         if isinstance(error, click.UsageError) and error.ctx:
             command = error.ctx.command_path
-        click.echo(f"error: {error.format_message()}\ncause: the command line\nnext: {command} --help", err=True)
+        click.echo(message(error.format_message(), cause="the command line", next=f"{command} --help"), err=True)
         sys.exit(ExitCode.USAGE)
     except (KeyboardInterrupt, click.Abort):
         click.echo("stopped; what was finished is kept", err=True)
         sys.exit(128 + ended_by[0])
     except Exception as error:  # noqa: BLE001  # the last line of defence: a message, never a traceback
         _log.debug("the traceback:", exc_info=True)
-        click.echo(
-            f"error: something that weightdock did not expect\ncause: {type(error).__name__}: {error}\n"
-            "next: run again with `weightdock --log-level debug …`, and report what it shows",
-            err=True,
+        unexpected = message(
+            "something that weightdock did not expect",
+            cause=f"{type(error).__name__}: {error}",
+            next="run again with `weightdock --log-level debug …`, and report what it shows",
         )
+        click.echo(unexpected, err=True)
         _let_go_of_stdout()
         sys.exit(ExitCode.SOME_FAILED)
     finally:
