@@ -6,7 +6,8 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from threading import Thread
 from urllib.parse import urlsplit
@@ -129,6 +130,22 @@ def test_a_connection_that_the_other_side_has_closed_is_replaced() -> None:
         connections = to(url)
         assert get(connections) == get(connections) == b"12345"
     assert given == [0, 1]
+
+
+def test_of_what_was_kept_nothing_is_used_after_one_did_not_answer() -> None:
+    """As where a gateway forgot connections that nobody used: it is silent on each of them."""
+    with answering(WHOLE) as (url, given), ExitStack() as gateway:
+        connections = to(url)
+        for _ in range(2):
+            kept = HTTPConnection("store.example")
+            kept.sock, there = socket.socketpair()
+            kept.sock.settimeout(0.05)
+            gateway.enter_context(there)
+            connections._kept.append(kept)
+        with pytest.raises(Unreached):
+            get(connections)
+        assert get(connections) == b"12345"
+    assert given == [0]
 
 
 def test_one_that_was_closed_while_it_was_kept_is_replaced_too() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
@@ -19,7 +20,7 @@ from urllib3.exceptions import (
 )
 
 from weightdock.settings import Credentials
-from weightdock.store.control_plane import connections, fault
+from weightdock.store.control_plane import connections, fault, make_client
 from weightdock.store.endpoint import Endpoint
 from weightdock.store.pace import SLOTS
 from weightdock.store.refusals import BrokenOff, Refused, Senseless, StoreFault, Unreached, Way
@@ -65,6 +66,18 @@ def test_what_botocore_does_not_send_makes_no_sense_and_a_bug_is_no_fault_of_the
     assert isinstance(senseless, Senseless)
     assert str(senseless) == "NoCredentialsError: Unable to locate credentials"
     assert fault(ValueError("a bug")) is None
+
+
+def test_what_is_set_up_for_another_account_is_nothing_to_this_bucket(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "work")
+    for variable in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(variable, str(tmp_path / "other"))
+    (tmp_path / "other").write_text("[default]\nregion = mars\ns3 =\n    addressing_style = virtual\nno sense\n")
+    credentials = Credentials("http://localstore", "an-id", "a-secret", None)
+    client = make_client(credentials, Endpoint.of(credentials))
+    assert client.meta.region_name == "auto"
 
 
 def test_there_is_one_tls_context_for_all_connections() -> None:

@@ -35,6 +35,16 @@ def test_a_proxy_is_the_one_that_the_environment_names_for_the_scheme(monkeypatc
     assert endpoint().proxy is None
 
 
+@pytest.mark.parametrize("exempt", ["::1", "localhost,127.0.0.1,::1", "[::1]"])
+def test_an_ipv6_address_is_exempt_from_the_proxy_with_its_brackets_and_without(
+    monkeypatch: pytest.MonkeyPatch, exempt: str
+) -> None:
+    monkeypatch.setenv("http_proxy", "proxy.example:3128")
+    monkeypatch.setenv("no_proxy", exempt)
+    assert endpoint("http://[::1]:9000").proxy is None
+    assert endpoint("http://[::2]:9000").proxy is not None
+
+
 def test_a_proxy_hears_who_asks_as_it_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://us%40er:w%3Aord@proxy.example")
     assert endpoint().proxy_headers == {"proxy-authorization": "Basic dXNAZXI6dzpvcmQ="}  # us@er:w:ord

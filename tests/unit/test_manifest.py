@@ -44,7 +44,7 @@ ENTRIES = st.dictionaries(
         Entry,
         model=st.just(ModelId(TOY, "replaced")),
         extension=st.from_regex(r"[a-z0-9]{1,16}", fullmatch=True),
-        size_bytes=st.integers(min_value=0),
+        size_bytes=st.integers(0, 5 << 40),
         sha256=st.from_regex(r"[0-9a-f]{64}", fullmatch=True).map(Digest),
         provenance=st.builds(Provenance, TEXTS, TEXTS, TEXTS, TEXTS, st.dictionaries(TEXTS, TEXTS, max_size=3)),
         uploaded=st.datetimes(timezones=st.just(UTC)).map(lambda time: time.isoformat(timespec="seconds")),

@@ -66,7 +66,7 @@ ENTRIES = st.builds(
     Entry,
     model=st.builds(ModelId, st.just(TOY), NAMES),
     extension=st.from_regex(r"[a-z0-9]{1,16}", fullmatch=True),
-    size_bytes=st.integers(min_value=0),
+    size_bytes=st.integers(0, 5 << 40),
     sha256=SHA256S.map(Digest),
     provenance=PROVENANCES,
     uploaded=TIMES,

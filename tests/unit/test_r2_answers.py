@@ -144,6 +144,23 @@ def test_a_server_that_gives_another_range_than_was_asked_for_is_not_believed(an
     assert not read.count
 
 
+def test_who_knows_no_ranges_is_asked_once() -> None:
+    with scripted(Answer(body=WEIGHTS)) as script, pytest.raises(StoreError) as refused:
+        store_at(script.url).read_range(wanted(), 0, len(WEIGHTS), room_for(len(WEIGHTS)))
+    assert refused.value.cause.startswith(f"{script.url} is no S3 server, it seems: it gives no ranges of an object")
+    assert len(script.requests) == 1
+
+
+def test_an_answer_in_chunks_that_ends_before_its_range_is_gone_on_with() -> None:
+    headers = (("ETag", '"the version"'), ("Content-Range", f"bytes 0-19/{len(WEIGHTS)}"))
+    short = Answer(206, (*headers, ("Transfer-Encoding", "chunked")), b"7\r\nthe wei\r\n0\r\n\r\n", promised_bytes=20)
+    read = room_for(len(WEIGHTS))
+    with scripted(short, ranged(7, WEIGHTS[7:])) as script:
+        store_at(script.url).read_range(wanted(), 0, len(WEIGHTS), read)
+    assert read.content == WEIGHTS
+    assert len(script.requests) == 2
+
+
 def test_of_an_answer_that_goes_on_after_the_range_nothing_more_is_taken() -> None:
     headers = (("ETag", '"the version"'), ("Content-Range", f"bytes 0-4/{len(WEIGHTS)}"))
     longer = Answer(206, (*headers, ("Transfer-Encoding", "chunked")), b"7\r\nthe wei\r\n0\r\n\r\n", promised_bytes=5)

@@ -112,6 +112,19 @@ MEANINGS: dict[str, tuple[StoreFault, str, str]] = {
         )
         for code in ("AccessDenied", "Forbidden", "403")
     },
+    **{
+        code: (
+            _answer(403, code),
+            f"{URL} has another time than this machine ({code}: said the store)",
+            "set this machine's clock (NTP), then run again",
+        )
+        for code in ("RequestTimeTooSkewed", "RequestExpired")
+    },
+    "elsewhere": (
+        _answer(301, "PermanentRedirect"),
+        f"{URL} sends us elsewhere: 301 (PermanentRedirect: said the store)",
+        "check AWS_S3_ENDPOINT_URL",
+    ),
     "no bucket": (
         _answer(404, "NoSuchBucket"),
         f"there is no bucket 'weights' at {URL}",

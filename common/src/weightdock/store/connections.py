@@ -83,6 +83,7 @@ class Connections:
                 response.read()
         except (BrokenOff, Unreached):
             connection.close()  # nobody knows what is still to come
+            _close(self._kept)  # what lies between may have forgotten the others, too
             raise
         finally:
             if response and response.isclosed() and connection.sock:
@@ -156,9 +157,10 @@ class Connections:
                 raise OSError(f"the proxy answered {answer.status} {answer.reason}")
 
 
-def _close(kept: Iterable[HTTPConnection]) -> None:
-    for connection in kept:
-        connection.close()
+def _close(kept: deque[HTTPConnection]) -> None:
+    with suppress(IndexError):
+        while True:
+            kept.pop().close()
 
 
 def _address(whom: SplitResult) -> tuple[str, int]:

@@ -6,13 +6,14 @@ R2 is S3 with rules of its own, which it is set up for here (https://developers.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.handlers import add_expect_header
-from botocore.session import get_session
+from botocore.session import Session
 from urllib3 import PoolManager, ProxyManager, Timeout, exceptions
 
 from weightdock.store import endpoint
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
     from weightdock.settings import Credentials
+
+
+_NO_SETTINGS = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
+"""Ours are the only ones: a profile of somebody's AWS account, or one that is not there, is nothing to this bucket."""
 
 
 def make_client(credentials: Credentials, to: Endpoint) -> S3Client:
@@ -42,7 +51,7 @@ def make_client(credentials: Credentials, to: Endpoint) -> S3Client:
         )
         return AWSResponse(request.url, answer.status, answer.headers, answer)  # type: ignore[arg-type]  # as botocore does
 
-    made: object = get_session().create_client(
+    made: object = Session(_NO_SETTINGS).create_client(
         "s3",
         region_name="auto",
         endpoint_url=credentials.endpoint_url,

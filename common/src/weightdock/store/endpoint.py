@@ -41,7 +41,9 @@ class Endpoint:
         Raises ConfigurationError for a proxy that nobody can speak to, and for authorities that are none.
         """
         url = urlsplit(credentials.endpoint_url)
-        named = None if proxy_bypass(url.netloc) else getproxies().get(url.scheme)
+        # no_proxy has an IPv6 address without the brackets of a URL.
+        direct = proxy_bypass(url.netloc) or proxy_bypass(url.hostname or "")
+        named = None if direct else getproxies().get(url.scheme)
         proxy = _proxy(named, f"{url.scheme}_proxy") if named else None
         secure = "https" in (url.scheme, proxy and proxy.scheme)
         return cls(url, proxy, _context(credentials.ca_bundle) if secure else None)

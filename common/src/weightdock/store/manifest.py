@@ -25,6 +25,7 @@ from weightdock.store import ObjectStore
 
 SCHEMA = 1
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")  # ISO 8601 in UTC
+_LARGEST_OBJECT = 5 << 40  # bytes: https://developers.cloudflare.com/r2/platform/limits/
 _ATTEMPTS = 40
 _WAIT_SECONDS = (0.3, 1.5)
 """How long to wait, at random between these, before trying again: R2 takes one write a second for a key."""
@@ -138,8 +139,8 @@ def _entry(framework: Framework, name: str, fields: Mapping[str, object]) -> Ent
     model, key, size = ModelId(framework, name), str(fields["key"]), fields["size"]
     prefix, _, file = key.rpartition(f"/{framework}/")
     extension = file.removeprefix(f"{name}.")
-    if key != object_key(prefix, model, extension) or type(size) is not int or size < 0:
-        raise ValueError(f"{name} has key {key[:200]!r} and size {size!r}")
+    if key != object_key(prefix, model, extension) or type(size) is not int or not 0 <= size <= _LARGEST_OBJECT:
+        raise ValueError(f"{name} has key {key[:200]!r} and size {str(size)[:30]}")
     origin = fields["origin"]
     if not isinstance(origin, dict):
         raise TypeError(f"the origin of {name} is no object")

@@ -115,7 +115,7 @@ class R2Store:
 
     def read_range(self, version: Version, start: int, length: int, target: Target) -> None:
         """See :class:`weightdock.store.ObjectStore`."""
-        from weightdock.store.refusals import Refused
+        from weightdock.store.refusals import BrokenOff, Refused
 
         end = start + length
 
@@ -127,6 +127,8 @@ class R2Store:
                     version.etag = _pinned(answer.headers, version, start, end)
                     while start < end:  # to the end, or the connection could not be used again
                         came = answer.receive(target.room()[: min(_PIECE_BYTES, end - start)])
+                        if not came:  # of an answer in chunks, which has no length of its own
+                            raise BrokenOff(f"{end - start} bytes were still to come")
                         start += came
                         target.came(came)
             except Refused as refused:
@@ -244,13 +246,15 @@ def _described(headers: Mapping[str, str], key: ObjectKey) -> tuple[int, str]:
 
 def _pinned(headers: Mapping[str, str], version: Version, start: int, end: int) -> str:
     """The ETag of an answer with the bytes that were asked for. Raises IntegrityError for an object of another size."""
-    from weightdock.store.refusals import BrokenOff
+    from weightdock.store.refusals import BrokenOff, Senseless
 
     length, etag = _described(headers, version.key)
     given = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
-    if given and int(given["size"]) != version.size_bytes:
+    if given is None:
+        raise Senseless("it gives no ranges of an object, or something between takes them out of what we ask")
+    if int(given["size"]) != version.size_bytes:
         raise _of_another_size(version, given["size"])
-    if given is None or (int(given["start"]), length) != (start, end - start):  # who knows no ranges would send it all
+    if (int(given["start"]), length) != (start, end - start):
         raise BrokenOff(f"it had other bytes of {version.key} than were asked for")
     return etag
 

@@ -16,6 +16,7 @@ _WRONG_KEYS = {
     "Unauthorized",
 }
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "InvalidToken"}
+_WRONG_TIME = {"RequestTimeTooSkewed", "RequestExpired"}
 _NOT_ALLOWED = {"AccessDenied", "Forbidden", "403"}
 _PASSING = {429, 500, 502, 503, 504}
 _PASSING_CODES = {
@@ -120,6 +121,11 @@ def _explain(error: StoreFault, bucket: str, endpoint: str) -> tuple[str, str]:
         )
     if error.code in _EXPIRED:
         return f"the credentials have expired ({error})", "get new ones; AWS_SESSION_TOKEN belongs to them"
+    if error.code in _WRONG_TIME:
+        return (
+            f"{endpoint} has another time than this machine ({error})",
+            "set this machine's clock (NTP), then run again",
+        )
     if error.code in _NOT_ALLOWED:
         return (
             f"the credentials may not do this in bucket {bucket!r} ({error})",
@@ -130,4 +136,6 @@ def _explain(error: StoreFault, bucket: str, endpoint: str) -> tuple[str, str]:
             f"there is no bucket {bucket!r} at {endpoint}",
             "create it, or set WEIGHTDOCK_BUCKET to the one that exists",
         )
+    if error.status in range(300, 400):
+        return f"{endpoint} sends us elsewhere: {error.status} ({error})", "check AWS_S3_ENDPOINT_URL"
     return f"{endpoint} answered {error.status} ({error})", "run again; what was finished is not repeated"
