@@ -221,6 +221,20 @@ def test_what_nobody_expected_is_told_without_a_traceback(tmp_path: Path) -> Non
     assert (ran.code, ran.stdout, ran.stderr) == (1, "", UNEXPECTED)
 
 
+ARROW = """
+import click
+from weightdock import cli
+from weightdock.cli import node
+node.fetch.callback = lambda **_: click.echo("R2 \N{LEFTWARDS ARROW} there")
+cli.main(["fetch"])
+"""
+
+
+def test_a_terminal_without_our_arrows_is_told_all_the_same(tmp_path: Path) -> None:
+    ran = run([sys.executable, "-c", ARROW], {"PYTHONIOENCODING": "latin-1"}, cwd=tmp_path)
+    assert (ran.code, ran.stdout) == (0, "R2 \\u2190 there\n"), ran.stderr
+
+
 def test_debug_shows_the_traceback_and_no_secret(tmp_path: Path) -> None:
     ran = run([sys.executable, "-c", BROKEN, "--log-level", "debug", "fetch"], CREDENTIALS, cwd=tmp_path)
     before, traceback, after = ran.stderr.partition("Traceback (most recent call last):\n")

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from io import TextIOWrapper
 from pathlib import Path
 
 import click
@@ -172,6 +173,8 @@ def _show(merged: RunReport, as_json: bool, table: str, save: Path | None) -> in
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command, and turn every error into a message and an exit code (128 and its number after a signal)."""
     logging.basicConfig(format="%(name)s: %(message)s")
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is: not every terminal has our arrows
     try:
         return int(cli.main(arguments, prog_name=PROGRAM, standalone_mode=False) or ExitCode.DONE)
     except Stopped as stopped:

@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from types import FrameType
 from typing import NoReturn
 
@@ -64,6 +65,8 @@ def cli(log_level: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command, and turn every error into a message and an exit code."""
     gc.set_threshold(_NEW_OBJECTS)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is: not every terminal has our arrows
     ended_by = [signal.SIGINT]
 
     def terminate(_number: int, _frame: FrameType | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TextIO
@@ -103,7 +104,7 @@ def resolve(model: str, layout: tuple[str, Path] | None) -> None:
 
         (spec,) = catalogue.select([str(file.model)], [file.model.framework])
         path = place(file, Layout(layout[0]), layout[1], spec)
-    click.echo(path)
+    click.echo(os.fsencode(path))  # whatever stdout's encoding is
 
 
 def _names(listed: TextIO) -> list[str]:
