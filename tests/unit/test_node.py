@@ -235,7 +235,8 @@ def test_a_manifest_that_names_a_file_of_another_kind_is_refused(node: Node) -> 
             "alpha",
             "error: the manifest of toy names a file of another kind for toy/alpha\n"
             "cause: it ends in .sh, and what toy loads ends in .bin\n"
-            "next: find out who wrote the manifest; `make upload/toy` writes a good one",
+            "next: find out who wrote the manifest; "
+            "`weightdock-driver upload --force --model toy/alpha` writes a good one",
         )
     ]
     assert (report.exit_code, files(node.root)) == (ExitCode.INTEGRITY, set())
@@ -288,6 +289,7 @@ def test_a_run_that_is_ended_early_begins_nothing_more(node: Node, monkeypatch: 
     with pytest.raises(KeyboardInterrupt):
         node.fill()
     assert [event.state for event in node.heard] == [State.STARTED]
+    assert node.store.stopped.is_set()
 
 
 def test_a_whole_half_that_was_damaged_is_thrown_away_though_it_ends_with_a_block(node: Node) -> None:

@@ -41,8 +41,19 @@ def _stored(size: int = SIZE) -> StoredObject:
         (ENTRY, _stored(SIZE - 1), Action.REFUSE, f"it has {SIZE - 1} bytes, and the manifest says {SIZE}"),
         (ENTRY, _stored(0), Action.REFUSE, f"it has 0 bytes, and the manifest says {SIZE}"),
         (replace(ENTRY, size_bytes=0), _stored(), Action.REFUSE, f"it has {SIZE} bytes, and the manifest says 0"),
+        (replace(ENTRY, extension="sh"), _stored(), Action.REFUSE, "the manifest names a file that ends in .sh"),
     ],
-    ids=["new", "lost", "unknown", "unknown and empty", "there", "truncated", "emptied", "entry says empty"],
+    ids=[
+        "new",
+        "lost",
+        "unknown",
+        "unknown and empty",
+        "there",
+        "truncated",
+        "emptied",
+        "entry says empty",
+        "of no use",
+    ],
 )
 def test_what_is_done_for_a_model_follows_from_its_entry_and_its_object(
     known: Entry | None, found: StoredObject | None, action: Action, difference: str

@@ -19,6 +19,7 @@ from support.samples import PREFIX, TOY, content, spec
 from weightdock.artifact import ModelId
 from weightdock.cache import Cache
 from weightdock.errors import StoreError
+from weightdock.node.ranges import Ranges
 from weightdock.store.manifest import manifest_key
 from weightdock.verify import verify
 
@@ -56,6 +57,17 @@ def test_what_is_evicted_before_it_is_held_is_fetched_again(resolving: Scene, mo
     assert path.read_bytes() == content("alpha")
     assert len(evicted) == 2
     assert resolving.store.requests.count(f"read_range {KEY}") == 2
+
+
+def test_who_is_interrupted_asks_for_nothing_more(resolving: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    resolving.keep()
+    monkeypatch.setattr(Ranges, "read", read)
+    with pytest.raises(KeyboardInterrupt):
+        resolving.resolve()
+    assert resolving.store.stopped.is_set()
 
 
 def test_offline_asks_nobody_and_says_what_is_missing(resolving: Scene) -> None:

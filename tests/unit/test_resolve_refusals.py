@@ -7,7 +7,7 @@ import pytest
 import weightdock
 from support.resolve_scene import KEY, NAME, Scene
 from support.samples import PREFIX, TOY, content, digest, entry, files, key_of
-from weightdock.errors import ConfigurationError, ExitCode, IntegrityError, StoreError
+from weightdock.errors import ConfigurationError, DiskError, ExitCode, IntegrityError, StoreError
 from weightdock.store import manifest
 from weightdock.store.manifest import manifest_key
 
@@ -75,7 +75,7 @@ def test_a_manifest_that_names_another_place_is_refused(resolving: Scene, key: s
 @pytest.mark.parametrize("honest", [False, True], ids=["the object is small", "the object is as large"])
 def test_a_gigantic_size_is_refused_before_a_byte_is_written(resolving: Scene, honest: bool) -> None:
     resolving.keep()
-    size = 10**18
+    size = 4 << 40
     text = resolving.store.contents()[manifest_key(PREFIX, TOY)].replace(b'"size": 20', f'"size": {size}'.encode())
     resolving.store.keep(manifest_key(PREFIX, TOY), text)
     if honest:
@@ -119,6 +119,14 @@ def test_a_misspelt_model_is_told_with_the_nearest_and_one_that_only_the_manifes
     resolving.store.keep(key_of("beta"), content("beta"))
     manifest.publish(resolving.store, PREFIX, TOY, {"beta": entry("beta")})
     assert weightdock.resolve("toy/beta").read_bytes() == content("beta")
+
+
+def test_what_is_too_little_here_does_not_send_a_node_to_the_origin(resolving: Scene) -> None:
+    resolving.keep()
+    resolving.set(WEIGHTDOCK_ORIGIN="allow", WEIGHTDOCK_CACHE_BYTES="5")
+    with pytest.raises(DiskError) as refused:
+        resolving.resolve()
+    assert refused.value.what == f"the cache {resolving.root} has no room under its cap"
 
 
 def test_a_cache_that_cannot_be_written_is_exit_2(resolving: Scene) -> None:

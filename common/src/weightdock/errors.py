@@ -75,6 +75,10 @@ class StoreError(WeightdockError):
     exit_code = ExitCode.STORE
 
 
+class DiskError(StoreError):
+    """What is too little, or does not work, is on this machine: another source would not help."""
+
+
 class ManifestError(StoreError):
     """A manifest that makes no sense. Other frameworks have others."""
 

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from weightdock.artifact import Digest, ModelId, Provenance, file_name
 from weightdock.cache import locks
-from weightdock.errors import ConfigurationError, StoreError, WeightdockError
+from weightdock.errors import ConfigurationError, DiskError, StoreError, WeightdockError
 from weightdock.shared_files import FILE_MODE, FOLDER_MODE, make_folder, unique, write
 from weightdock.verify import Identity, VerifiedFile, identity_of, sha256_of
 
@@ -89,7 +89,7 @@ class Cache:
     def partial(self, model: ModelId) -> Iterator[Path]:
         """A new, empty folder for one download, on the cache's own file system; gone afterwards.
 
-        Raises ConfigurationError when the cache cannot be written, StoreError when the disk does not take the file.
+        Raises ConfigurationError when the cache cannot be written, DiskError when the disk does not take the file.
         """
         from tempfile import mkdtemp  # a sixth of a warm start, which writes nothing
 
@@ -232,7 +232,7 @@ class Cache:
         try:
             yield
         except OSError as error:
-            raise StoreError(
+            raise DiskError(
                 f"the cache {self.root} did not take {model}",
                 cause=str(error),
                 next="nothing half-written was left; see to the disk (df -h), then run again",

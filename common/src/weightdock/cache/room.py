@@ -17,7 +17,7 @@ from pathlib import Path
 
 from weightdock.cache import Cache
 from weightdock.cache.locks import leased, remove
-from weightdock.errors import StoreError
+from weightdock.errors import DiskError
 from weightdock.events import megabytes
 
 _SPARE_BYTES = 64 * 1024 * 1024
@@ -42,7 +42,7 @@ class Room:
     def make(self, coming: Mapping[Path, int], wanted: Collection[Path]) -> None:
         """See that the files that are ``coming``, of so many bytes, fit, evicting what is not ``wanted``.
 
-        Raises StoreError when they cannot.
+        Raises DiskError when they cannot.
         """
         needed_bytes = sum(coming.values())
         if self.cap_bytes is not None:
@@ -52,7 +52,7 @@ class Room:
         disk = os.statvfs(existing)
         free = disk.f_bavail * disk.f_frsize
         if needed_bytes and needed_bytes + _SPARE_BYTES > free:
-            raise StoreError(
+            raise DiskError(
                 f"the disk of {self.cache.root} has no room",
                 cause=f"{megabytes(needed_bytes)} are to come, and {megabytes(free)} are free, of which "
                 f"{megabytes(_SPARE_BYTES)} are left to others",
@@ -70,7 +70,7 @@ class Room:
                 chosen.append(one)
                 over -= one.size_bytes
         if over > 0 and coming:  # then evicting would cost, and not help
-            raise StoreError(
+            raise DiskError(
                 f"the cache {self.cache.root} has no room under its cap",
                 cause=f"of {megabytes(cap_bytes)} it lacks {megabytes(over)}; what is used, pinned or asked for stays",
                 next="raise WEIGHTDOCK_CACHE_BYTES, or ask for fewer models",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,7 +15,7 @@ from weightdock.errors import ManifestError, WeightdockError
 from weightdock.events import Event, Observer, Stage, State
 from weightdock.node import warm
 from weightdock.node.fetch import Fetch
-from weightdock.node.ranges import Ranges
+from weightdock.node.ranges import Ranges, stopping
 from weightdock.node.sources import entry_of
 from weightdock.node.turns import Turns
 from weightdock.node.way import LIMITS
@@ -53,7 +52,7 @@ class Fill:
         self.room.make({paths[entry.model]: entry.size_bytes for entry in missing}, paths.values())
 
         turns = Turns(LIMITS.files, LIMITS.ahead)
-        with Ranges(self.store) as ranges, ThreadPoolExecutor(LIMITS.ahead) as pool, _stopping(ranges):
+        with Ranges(self.store) as ranges, ThreadPoolExecutor(LIMITS.ahead) as pool, stopping(ranges):
             fetch = Fetch(self.prefix, ranges, self.room.cache, self.observe)
 
             def settle(spec: ModelSpec, found: ModelResult | Entry) -> ModelResult:
@@ -106,13 +105,3 @@ class Fill:
         except WeightdockError as error:
             self.observe(Event(spec.model, Stage.FETCH, State.FAILED, note=error.what))
             return ModelResult(spec.model, spec.key(self.prefix), Outcome.FAILED, error=error)
-
-
-@contextmanager
-def _stopping(ranges: Ranges) -> Iterator[None]:
-    """End what is under way when the run ends early, as by Ctrl-C: the pool would wait for whole files."""
-    try:
-        yield
-    except BaseException:
-        ranges.stop()
-        raise

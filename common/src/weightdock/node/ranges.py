@@ -65,6 +65,7 @@ class Ranges:
     def stop(self) -> None:
         """Let every reading end soon, with a KeyboardInterrupt in its thread: what came stays a half."""
         self._stopped = True
+        self.store.stop()
 
     def go_on(self) -> None:
         """Raise KeyboardInterrupt after :meth:`stop`."""
@@ -217,3 +218,13 @@ class Ranges:
         self.go_on()
         with self._changing:
             self._came += count
+
+
+@contextmanager
+def stopping(ranges: Ranges) -> Iterator[None]:
+    """End what is under way when the run ends early, as by Ctrl-C: the pool would wait for whole files."""
+    try:
+        yield
+    except BaseException:
+        ranges.stop()
+        raise

@@ -11,10 +11,10 @@ from weightdock.artifact import ModelId
 from weightdock.cache import Cache
 from weightdock.cache.room import Room
 from weightdock.catalogue import ModelSpec
-from weightdock.errors import ConfigurationError, IntegrityError, StoreError, WeightdockError
+from weightdock.errors import ConfigurationError, DiskError, IntegrityError, StoreError, WeightdockError
 from weightdock.events import Event, Observer, Stage, State
 from weightdock.node.fetch import Fetch
-from weightdock.node.ranges import Ranges
+from weightdock.node.ranges import Ranges, stopping
 from weightdock.node.warm import offline
 from weightdock.settings import Settings
 from weightdock.store import ObjectStore, manifest
@@ -51,6 +51,8 @@ class Sources:
                     catalogue.select([str(model)], [model.framework])  # a misspelt name is told, with the nearest
                 entry = entry_of(known, self.settings.prefix, model, extension)
                 return self._from_store(store, entry)
+            except DiskError:
+                raise
             except (ConfigurationError, IntegrityError, StoreError) as refused:
                 if not self.settings.origin_allowed:
                     raise
@@ -74,7 +76,7 @@ class Sources:
         self.cache.sweep()
         self._room.make({path: entry.size_bytes}, {path})
         self.observe(Event(entry.model, Stage.FETCH, State.STARTED, 0, entry.size_bytes))
-        with Ranges(store) as ranges:
+        with Ranges(store) as ranges, stopping(ranges):
             file = Fetch(self.settings.prefix, ranges, self.cache, self.observe).run(entry)
         self.observe(Event(entry.model, Stage.FETCH, State.DONE, entry.size_bytes, entry.size_bytes))
         return file
@@ -126,6 +128,7 @@ def entry_of(known: Manifest, prefix: str, model: ModelId, extension: str) -> En
         raise IntegrityError(
             f"the manifest of {model.framework} names a file of another kind for {model}",
             cause=f"it ends in .{entry.extension[:20]}, and what {model.framework} loads ends in .{extension}",
-            next=f"find out who wrote the manifest; `make upload/{model.framework}` writes a good one",
+            next="find out who wrote the manifest; "
+            f"`weightdock-driver upload --force --model {model}` writes a good one",
         )
     return entry

@@ -199,6 +199,8 @@ def _planned(
     differs = difference(entry, spec.locked) if spec.locked else ""
     if entry.size_bytes != found.size_bytes:
         differs = f"it has {found.size_bytes} bytes, and the manifest says {entry.size_bytes}"
+    if entry.extension != spec.extension:  # which no node takes
+        differs = f"the manifest names a file that ends in .{entry.extension}"
     return PlannedUpload(spec, key, Action.REFUSE if differs else Action.NOTHING, entry, found, differs)
 
 
