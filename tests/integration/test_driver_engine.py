@@ -206,7 +206,8 @@ def test_a_running_container_is_held_in_and_its_key_is_in_no_label_and_no_argume
         ran.end()
     assert told["Name"].startswith("/weightdock-timm-")
     assert told["Config"]["Labels"]["weightdock.role"] == "uploader"
-    assert told["Args"][-4:] == ["/play.py", "--events", "--model", "timm/convnext_tiny"]
+    assert told["Args"][-6:-3] == ["/play.py", "--events", "--catalogue"]
+    assert told["Args"][-2:] == ["--model", "timm/convnext_tiny"]
     assert SECRET not in json.dumps([told["Config"]["Labels"], told["Args"], told["Path"], told["Name"]])
     held = told["HostConfig"]
     assert (held["Init"], held["CapDrop"], held["SecurityOpt"]) == (True, ["ALL"], ["no-new-privileges:true"])

@@ -70,10 +70,12 @@ def upload(request: Request, given: Given, run: Run, flags: Sequence[str] = ()) 
             cause=f"the options name {len(selected)}",
             next="weightdock-driver upload --force --model NAME, of the one that is meant",
         )
-    return tuple(
-        _job(request, given, run, Role.UPLOADER, framework, images.uploader(framework), models, flags)
-        for framework, models in _by_framework(selected)
-    )
+    jobs = []
+    for framework, models in _by_framework(selected):
+        same = ("--catalogue", catalogue.fingerprint([framework]))  # or a lock that was reviewed here would not count
+        image = images.uploader(framework)
+        jobs.append(_job(request, given, run, Role.UPLOADER, framework, image, models, (*same, *flags)))
+    return tuple(jobs)
 
 
 def bootstrap(request: Request, given: Given, run: Run) -> tuple[Job, ...]:

@@ -13,7 +13,11 @@ from weightdock_driver.jobs import Job
 
 _KILLED = 137  # 128 + SIGKILL, as a shell and the engine say it
 _PARTS = ("error: ", "cause: ", "next: ")
-_UNKNOWN = "unknown model "  # as weightdock.catalogue says it, there, of a name that this catalogue has
+_OTHER_CATALOGUE = (  # as weightdock says it, there,
+    "unknown model ",  # of a name that this catalogue has,
+    "another catalogue ",  # of one with the same names and another lock,
+    "No such option: --catalogue",  # or knows nothing of that
+)
 _RERUN = "run the same command again: it goes on where this run stopped"
 
 
@@ -41,7 +45,7 @@ def report_of(job: Job, ended: Ended) -> RunReport:
     if ended.report is not None:
         return _completed(job, ended.report)
     error = ended.lost or said(ended) or _unexplained(job, ended)
-    if error.what.startswith(_UNKNOWN):
+    if error.what.startswith(_OTHER_CATALOGUE):
         error = _too_old(job)
     return RunReport(
         tuple(ModelResult(spec.model, spec.key(job.prefix), Outcome.FAILED, error=error) for spec in job.models)
@@ -50,7 +54,7 @@ def report_of(job: Job, ended: Ended) -> RunReport:
 
 def _too_old(job: Job) -> EngineError:
     return EngineError(
-        f"{job.spec.image} does not know every model of this catalogue",
+        f"{job.spec.image} has another catalogue than this driver",
         cause="it was built before models.toml or models.lock changed",
         next=images.remake(job.spec.image),
     )

@@ -27,6 +27,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         catalogue.check_framework,
         catalogue.load,
         catalogue.reached,
+        catalogue.fingerprint,
         catalogue.select,
         locking.lock_models,
     ):

@@ -14,6 +14,7 @@ from support.cli_bench import (
     outcomes_of,
 )
 from support.samples import TOY, content, digest, key_of
+from weightdock import catalogue
 from weightdock.catalogue import lock
 from weightdock.report import Outcome
 
@@ -86,6 +87,18 @@ def test_a_manifest_that_differs_from_the_lock_exits_4_even_unchecked_and_names_
             f"cause: {key_of('alpha')}: the manifest says sha256 {digest(content('alpha'))}, "
             f"and models.lock says {digest(b'as it was locked')}\n"
         ) in ran.stdout
+
+
+def test_another_lock_than_where_the_run_was_asked_for_is_refused(bench: Bench) -> None:
+    lock_file = lock.lock_path(TOY, bench.home)
+    lock_file.write_text(lock.render([locked_as("alpha")]), encoding="utf-8")
+    asked = ("upload", "--dry-run", "--catalogue", catalogue.fingerprint([TOY]))
+    assert bench.run(*asked).code == 0
+    changed = [locked_as("alpha")._replace(sha256=digest(b"another"))]
+    lock_file.write_text(lock.render(changed), encoding="utf-8")
+    ran = bench.run(*asked)
+    assert (ran.code, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("error: another catalogue is here than where this run was asked for\n")
 
 
 # upload --force

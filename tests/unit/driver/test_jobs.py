@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from support.driver_fakes import SECRET, SETTINGS
-from weightdock import settings
+from weightdock import catalogue, settings
 from weightdock.artifact import Framework
 from weightdock.errors import ConfigurationError
 from weightdock_driver import jobs
@@ -28,13 +28,18 @@ def request(
     return Request(tuple(map(Framework, frameworks)), patterns, cache, network)
 
 
+def same(framework: str) -> tuple[str, str]:
+    """Told to every uploader: another lock than is here must not be what it keeps to."""
+    return ("--catalogue", catalogue.fingerprint([Framework(framework)]))
+
+
 def test_an_upload_of_everything_is_one_container_per_framework_that_is_given_each_name() -> None:
     """An older image may know models that were taken out of the catalogue since."""
     timm, ultralytics = jobs.upload(request(), loaded(), RUN)
     assert (timm.spec.name, timm.spec.image, timm.spec.args) == (
         "weightdock-timm-01234567",
         "weightdock/timm-uploader:latest",
-        ("--events", *(word for spec in timm.models for word in ("--model", f"timm/{spec.model.name}"))),
+        ("--events", *same("timm"), *(word for spec in timm.models for word in ("--model", f"timm/{spec.model.name}"))),
     )
     assert (ultralytics.spec.name, ultralytics.spec.image) == (
         "weightdock-ultralytics-01234567",
@@ -50,6 +55,7 @@ def test_a_glob_starts_only_the_frameworks_that_have_such_models_and_reaches_the
     (only,) = jobs.upload(request("yolo11n-*"), loaded(), RUN, ["--dry-run"])
     assert only.spec.args == (
         "--events",
+        *same("ultralytics"),
         "--dry-run",
         "--model",
         "ultralytics/yolo11n-seg",
@@ -61,8 +67,8 @@ def test_a_glob_starts_only_the_frameworks_that_have_such_models_and_reaches_the
 def test_globs_of_two_frameworks_reach_each_framework_as_its_own_names() -> None:
     work = jobs.upload(request("sam2_t", "timm/convnext_*"), loaded(), RUN)
     assert [job.spec.args for job in work] == [
-        ("--events", "--model", "timm/convnext_tiny"),
-        ("--events", "--model", "ultralytics/sam2_t"),
+        ("--events", *same("timm"), "--model", "timm/convnext_tiny"),
+        ("--events", *same("ultralytics"), "--model", "ultralytics/sam2_t"),
     ]
 
 

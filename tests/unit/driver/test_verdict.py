@@ -41,12 +41,16 @@ def test_a_model_that_a_report_lacks_has_failed_because_its_image_is_older_than_
     assert error.next == "make images"
 
 
-def test_an_image_that_does_not_know_a_model_of_ours_is_said_to_be_older() -> None:
-    tail = ("error: unknown model 'timm/b'", "cause: no model of the catalogue has that name", "next: nearest names: a")
+@pytest.mark.parametrize(
+    "what",
+    ["unknown model 'timm/b'", "another catalogue is here than where …", "No such option: --catalogue"],
+)
+def test_an_image_with_another_catalogue_is_said_to_be_older(what: str) -> None:
+    tail = (f"error: {what}", "cause: its own", "next: its own")
     made = verdict.report_of(JOB, Ended(Exit(2), tail=tail))
     assert made.exit_code == ExitCode.ENGINE
     assert {(one.error.what, one.error.next) for one in made.results if one.error} == {
-        ("weightdock/timm-uploader:latest does not know every model of this catalogue", "make images")
+        ("weightdock/timm-uploader:latest has another catalogue than this driver", "make images")
     }
 
 

@@ -105,6 +105,13 @@ def reached(framework: Framework, home: Path = HOME) -> tuple[ModelSpec, ...]:
     return (*specs, *(ModelSpec(one.model, extension, one.asset, "", "", one) for one in only_locked))
 
 
+def fingerprint(frameworks: Sequence[Framework], home: Path = HOME) -> str:
+    """A SHA-256 of what their ``models.toml`` and ``models.lock`` say: the same wherever the catalogue is the same."""
+    from hashlib import sha256  # not for whoever only resolves
+
+    return sha256(repr([reached(framework, home) for framework in frameworks]).encode()).hexdigest()
+
+
 def select(patterns: Sequence[str] = (), chosen: Sequence[Framework] = (), home: Path = HOME) -> tuple[ModelSpec, ...]:
     """The models that ``patterns`` name, in catalogue order; all when there are none.
 

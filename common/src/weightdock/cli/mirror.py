@@ -42,6 +42,12 @@ from weightdock.upload.share import Share
     show_envvar=True,
     help="Only the I-th, from 0, of N shares of equal bytes: what one of N tasks takes.",
 )
+@click.option(
+    "--catalogue",
+    "fingerprint",
+    metavar="SHA256",
+    help="Refuse where models.toml and models.lock say anything else than they do where this is from: the driver's.",
+)
 @options.json
 @options.as_events
 def upload(
@@ -51,6 +57,7 @@ def upload(
     check: bool,
     force: bool,
     share: str | None,
+    fingerprint: str | None,
     as_json: bool,
     as_events: bool,
 ) -> None:
@@ -60,6 +67,12 @@ def upload(
     image; a dry run needs none.
     """
     configured, specs, dry_run = settings.load(), options.selected(frameworks, models), dry_run or check
+    if fingerprint and fingerprint != catalogue.fingerprint([name for name, _ in options.by_framework(specs)]):
+        raise ConfigurationError(
+            "another catalogue is here than where this run was asked for",
+            cause="models.toml or models.lock changed since this image was built",
+            next="make images",
+        )
     if share:
         specs = Share.parse(share).take(specs)
     if force and (not models or len(specs) != 1):
