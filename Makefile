@@ -11,7 +11,8 @@ export WEIGHTDOCK_REVISION := $(or $(shell git describe --always --dirty --abbre
 export WEIGHTDOCK_VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' common/src/weightdock/__init__.py)
 
 DRIVER := .venv/bin/weightdock-driver
-R2_SETTINGS := --env-file docker/local/r2/settings.env
+# The real weights of ORIGIN=upstream are other files than the demo's, under the same names.
+R2_SETTINGS := --env-file docker/local/r2/settings.env $(if $(filter upstream,$(ORIGIN)),--env-file docker/local/r2/upstream.env)
 # With a file of its own, so that what .env says, or cannot say, is nothing to the demo and the builds.
 LOCAL := docker compose --profile local $(R2_SETTINGS)
 WEIGHTDOCK := .venv/bin/weightdock
@@ -33,9 +34,11 @@ export WEIGHTDOCK_CACHE := $(CURDIR)/.build/demo-cache
 LAST_RUN := .build/demo-run.json
 DEMO_SETTINGS := $(R2_SETTINGS) $(ORIGIN_SETTINGS)
 DEMO_NETWORK := --network weightdock
-DEMO := $(shell sed '/^\#/d' docker/local/$(if $(filter upstream,$(ORIGIN)),r2,*)/settings.env) AWS_S3_ENDPOINT_URL=http://127.0.0.1:9000
+DEMO := $(shell sed '/^\#/d' $(if $(filter upstream,$(ORIGIN)),docker/local/r2/*.env,docker/local/*/settings.env)) AWS_S3_ENDPOINT_URL=http://127.0.0.1:9000
 WEIGHTDOCK := cd .build && env -i PATH="$$PATH" WEIGHTDOCK_CACHE="$$WEIGHTDOCK_CACHE" $(DEMO) ../.venv/bin/weightdock
 LOCKING := env $(DEMO) docker compose $(R2_SETTINGS)
+# What a message names is the real store's.
+HINT := || { code=$$?; echo "On the demo: make … ON=demo, or $(DRIVER) $(DEMO_SETTINGS) … $(DEMO_NETWORK)" >&2; exit $$code; }
 endif
 
 ##@ Try it
@@ -47,6 +50,7 @@ help: ## Show this
 	  Makefile
 
 .PHONY: demo
+demo: LAST_RUN := .build/demo-run.json
 demo: images ## All eight models: origin, uploaders, store, node; needs no account (ORIGIN=upstream: the real weights)
 	docker/local-stack up $(STAND_INS)
 	$(DRIVER) $(R2_SETTINGS) $(ORIGIN_SETTINGS) upload --network weightdock --save $(LAST_RUN)
@@ -61,24 +65,24 @@ demo-down: ## End the demo's store and origin; what they hold stays
 
 .PHONY: upload-all
 upload-all: $(DRIVER) ## Upload every registered model that is missing (ON=demo)
-	$(DRIVER) $(DEMO_SETTINGS) upload $(DEMO_NETWORK) --save $(LAST_RUN)
+	$(DRIVER) $(DEMO_SETTINGS) upload $(DEMO_NETWORK) --save $(LAST_RUN) $(HINT)
 
 upload/%: $(DRIVER) ## Upload one framework's: upload/ultralytics, upload/timm
-	$(DRIVER) $(DEMO_SETTINGS) upload --framework $* $(DEMO_NETWORK) --save $(LAST_RUN)
+	$(DRIVER) $(DEMO_SETTINGS) upload --framework $* $(DEMO_NETWORK) --save $(LAST_RUN) $(HINT)
 
 .PHONY: plan
 plan: $(DRIVER) ## Show what upload-all would do, and what it would cost (ON=demo: in the demo's store)
-	$(DRIVER) $(DEMO_SETTINGS) upload --dry-run $(DEMO_NETWORK)
+	$(DRIVER) $(DEMO_SETTINGS) upload --dry-run $(DEMO_NETWORK) $(HINT)
 
 .PHONY: verify
 verify: $(DRIVER) ## Compare the store with manifest and lock; DEEP=1 reads every byte (ON=demo)
 	@mkdir -p .build
-	$(WEIGHTDOCK) verify $(if $(DEEP),--deep)
+	$(WEIGHTDOCK) verify $(if $(DEEP),--deep) $(HINT)
 
 .PHONY: status
 status: $(DRIVER) ## Show where each model is, and write a page to look at: .build/status.html (ON=demo)
 	@mkdir -p .build
-	$(WEIGHTDOCK) status --html $(CURDIR)/.build/status.html $(patsubst %,--run $(CURDIR)/%,$(wildcard $(LAST_RUN)))
+	$(WEIGHTDOCK) status --html $(CURDIR)/.build/status.html $(patsubst %,--run $(CURDIR)/%,$(wildcard $(LAST_RUN))) $(HINT)
 
 .PHONY: lock
 lock: $(LOCKED:%=lock/%) ## Write models.lock from what the origins publish, for review (ON=demo: only show it)
@@ -89,7 +93,7 @@ $(LOCKED:%=lock/%): lock/%: images
 
 .PHONY: bootstrap
 bootstrap: $(DRIVER) ## Fill this machine's cache, WEIGHTDOCK_CACHE, from the store (ON=demo)
-	$(DRIVER) $(DEMO_SETTINGS) bootstrap $(DEMO_NETWORK) --save $(LAST_RUN)
+	$(DRIVER) $(DEMO_SETTINGS) bootstrap $(DEMO_NETWORK) --save $(LAST_RUN) $(HINT)
 
 ##@ On a fleet (the engine is a Swarm's manager: docs/fleet.md)
 

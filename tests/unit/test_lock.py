@@ -138,7 +138,7 @@ TEXTS_WANTED = "TypeError: alpha: asset, url, revision, licence and versions are
 
 NUMBERS_WANTED = "TypeError: alpha: size is a number and versions a table"
 
-NO_SHA256 = "IntegrityError: error: 'abc' is not a sha256"
+NO_SHA256 = "'abc' is not a sha256"
 
 
 def _with(**fields: object) -> str:
@@ -174,7 +174,7 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
     ),
     "a model that climbs out": (
         GOOD.replace('"alpha"', '"../alpha"'),
-        "ConfigurationError: error: toy/../alpha is not a model name",
+        "toy/../alpha is not a model name",
     ),
     "without size": (_with(size=None), "KeyError: 'size'"),
     "without sha256": (_with(sha256=None), "KeyError: 'sha256'"),
@@ -196,8 +196,9 @@ def test_a_malformed_lock_is_refused_and_named(tmp_path: Path, text: str | bytes
     for read in (lock.read, catalogue.load):
         with pytest.raises(ConfigurationError) as refused:
             read(TOY, home)
+        next = "update weightdock here" if "schema is 2" in cause else "make lock"  # which would undo a newer one's
         assert str(refused.value) == (
-            f"error: {home / 'toy' / 'models.lock'} is malformed\ncause: {cause}\nnext: make lock"
+            f"error: {home / 'toy' / 'models.lock'} is malformed\ncause: {cause}\nnext: {next}"
         )
         assert refused.value.exit_code is ExitCode.USAGE
 

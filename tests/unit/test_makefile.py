@@ -44,6 +44,29 @@ def test_the_demo_knows_nothing_of_the_environment_and_of_dotenv(target: str) ->
     assert DEMO_KEY not in said(target)
 
 
+@pytest.mark.parametrize("target", ["upload-all", "upload/timm", "plan", "verify", "status", "bootstrap"])
+def test_after_a_failure_on_the_demo_it_is_said_how_a_message_s_command_means_it(target: str) -> None:
+    assert "On the demo: make … ON=demo, or .venv/bin/weightdock-driver --env-file docker/local/r2" in said(
+        target, "ON=demo"
+    )
+    assert "On the demo" not in said(target)
+
+
+def test_real_weights_are_nothing_to_the_demo_s_own() -> None:
+    upstream = said("demo", "ORIGIN=upstream")
+    for command in ("upload", "bootstrap"):
+        (line,) = (line for line in upstream.splitlines() if f" {command} --network" in line)
+        assert "r2/settings.env --env-file docker/local/r2/upstream.env " in line
+    assert "WEIGHTDOCK_PREFIX=models/pretrained WEIGHTDOCK_PREFIX=models/upstream " in said(
+        "verify", "ON=demo", "ORIGIN=upstream"
+    )
+
+
+def test_the_demo_s_run_is_not_on_the_real_store_s_page() -> None:
+    assert "--save .build/demo-run.json" in said("demo")
+    assert "last-run" not in said("demo")
+
+
 def test_the_demo_has_a_cache_of_its_own() -> None:
     probe = "probe:\n\t@echo $$WEIGHTDOCK_CACHE\n"
     command = ["make", "--no-print-directory", "-f", "Makefile", "-f", "-", "probe"]

@@ -145,7 +145,7 @@ def test_a_child_that_ends_is_named_and_the_next_model_gets_a_new_one(
     assert str(refused.value) == (
         "error: the loader ended while it had toy/beta\n"
         f"cause: its process ended with status {status} (negative: killed by that signal; -9 is often memory)\n"
-        "next: see what it printed above; give the container more memory if that was it"
+        "next: see what it printed, if it did; if it was memory, give the container more: WEIGHTDOCK_MEMORY"
     )
     assert _pid(acquire(spec("gamma"))) != before
 

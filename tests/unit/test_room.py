@@ -177,7 +177,7 @@ def test_a_disk_without_room_is_told_before_anything_is_written(cache: Cache) ->
         Room(cache).make({NEW: 10**18}, set())
     assert refused.value.what == f"the disk of {cache.root} has no room"
     assert "1000000000000.0 MB are to come" in refused.value.cause
-    assert refused.value.cause.endswith(" are free, of which 67.1 MB are left to others")
+    assert refused.value.cause.endswith(" are free, and 67.1 MB must stay free")
 
 
 def test_room_is_asked_of_the_disk_that_a_cache_is_going_to_be_on(tmp_path: Path) -> None:

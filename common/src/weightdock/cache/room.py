@@ -54,8 +54,8 @@ class Room:
         if needed_bytes and needed_bytes + _SPARE_BYTES > free:
             raise DiskError(
                 f"the disk of {self.cache.root} has no room",
-                cause=f"{megabytes(needed_bytes)} are to come, and {megabytes(free)} are free, of which "
-                f"{megabytes(_SPARE_BYTES)} are left to others",
+                cause=f"{megabytes(needed_bytes)} are to come, {megabytes(free)} are free, and "
+                f"{megabytes(_SPARE_BYTES)} must stay free",
                 next="make room, or name another disk: WEIGHTDOCK_CACHE=<a folder there>",
             )
 

@@ -57,10 +57,14 @@ def read(framework: Framework, home: Path) -> dict[str, Locked]:
         raise _malformed(path, str(error)) from error
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:
-        raise _malformed(path, f"its schema is {schema!r}, and this weightdock reads {SCHEMA}")
+        newer = type(schema) is int and schema > SCHEMA
+        read_here = f"its schema is {schema!r}, and this weightdock reads {SCHEMA}"
+        raise _malformed(path, read_here, "update weightdock here" if newer else "make lock")
     try:
         return {name: _locked(ModelId(framework, name), fields) for name, fields in document["models"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError, WeightdockError) as error:
+    except WeightdockError as error:
+        raise _malformed(path, error.what) from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _malformed(path, f"{type(error).__name__}: {error}".splitlines()[0]) from error
 
 
@@ -110,5 +114,5 @@ def _locked(model: ModelId, fields: Mapping[str, object]) -> Locked:
     )
 
 
-def _malformed(path: Path, cause: str) -> ConfigurationError:
-    return ConfigurationError(f"{path} is malformed", cause=cause[:500], next="make lock")
+def _malformed(path: Path, cause: str, next: str = "make lock") -> ConfigurationError:
+    return ConfigurationError(f"{path} is malformed", cause=cause[:500], next=next)

@@ -104,7 +104,7 @@ class OriginProcess:
             raise WeightdockError(
                 f"the loader ended while it had {_subject(request)}",
                 cause=f"its process ended with status {status} (negative: killed by that signal; -9 is often memory)",
-                next="see what it printed above; give the container more memory if that was it",
+                next="see what it printed, if it did; if it was memory, give the container more: WEIGHTDOCK_MEMORY",
             )
         try:
             answer: dict[str, Any] = json.loads(line)
@@ -205,7 +205,7 @@ def answer(origin: Origin, request: Mapping[str, Any]) -> dict[str, Any]:
     except ModuleNotFoundError as error:
         missing = ConfigurationError(
             f"{error.name} is not installed here",
-            cause="a model comes from its origin by its framework's own loader, or not at all",
+            cause="a model comes from its origin by its framework's own loader, with all that it needs, or not at all",
             next="use its uploader image, or install it; without WEIGHTDOCK_ORIGIN=allow `resolve` needs none",
         )
         return {"error": error_fields(missing)}

@@ -87,7 +87,8 @@ class Check:
             raise IntegrityError(
                 f"{spec.model} in the store is not what it should be",
                 cause=f"{found.key}: {differs}",
-                next=f"find out who changed it; `weightdock-driver upload --force --model {spec.model}` replaces it",
+                next=f"find out who changed what, then `weightdock-driver upload --force --model {spec.model}`, "
+                "or `make lock` if it is the lock that is wrong",
             )
         if self.deep:
             return "every byte"

@@ -83,7 +83,7 @@ def read_run(path: Path) -> RunReport:
         raise ConfigurationError(
             f"{path} is no report of a run",
             cause=f"{type(error).__name__}: {error}".splitlines()[0],
-            next=f"weightdock upload --json >{path}, or fetch, writes one",
+            next="`weightdock upload --json >run.json` writes one, and so does fetch",
         ) from error
 
 
