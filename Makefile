@@ -38,7 +38,8 @@ DEMO := $(shell sed '/^\#/d' $(if $(filter upstream,$(ORIGIN)),docker/local/r2/*
 WEIGHTDOCK := cd .build && env -i PATH="$$PATH" WEIGHTDOCK_CACHE="$$WEIGHTDOCK_CACHE" $(DEMO) ../.venv/bin/weightdock
 LOCKING := env $(DEMO) docker compose $(R2_SETTINGS)
 # What a message names is the real store's.
-HINT := || { code=$$?; echo "On the demo: make … ON=demo, or $(DRIVER) $(DEMO_SETTINGS) … $(DEMO_NETWORK)" >&2; exit $$code; }
+export ON_DEMO := On the demo: make … ON=demo, or $(DRIVER) $(strip $(DEMO_SETTINGS)) … $(DEMO_NETWORK)
+HINT := || { code=$$?; echo "$$ON_DEMO" >&2; exit $$code; }
 endif
 
 ##@ Try it
