@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from support.lock_samples import home_of
 from support.registered import EIGHT, TIMM, TOY, ULTRALYTICS
 from weightdock import catalogue
 from weightdock.artifact import ModelId
@@ -201,3 +202,13 @@ def test_a_catalogue_that_is_no_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as refused:
         catalogue.load(TOY, tmp_path)
     assert refused.value.what == f"{path} is malformed"
+
+
+@pytest.mark.parametrize("name", ["models.toml", "models.lock"])
+def test_a_fingerprint_is_of_both_files_whatever_ends_their_lines(tmp_path: Path, name: str) -> None:
+    home = home_of(tmp_path, locked='{"schema": 1,\n "models": {}}\n')
+    before, file = catalogue.fingerprint([TOY], home), home / "toy" / name
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    assert catalogue.fingerprint([TOY], home) == before
+    file.write_bytes(file.read_bytes() + b" ")
+    assert catalogue.fingerprint([TOY], home) != before

@@ -106,10 +106,12 @@ def reached(framework: Framework, home: Path = HOME) -> tuple[ModelSpec, ...]:
 
 
 def fingerprint(frameworks: Sequence[Framework], home: Path = HOME) -> str:
-    """A SHA-256 of what their ``models.toml`` and ``models.lock`` say: the same wherever the catalogue is the same."""
+    """A SHA-256 of their ``models.toml`` and ``models.lock``, as texts: the same wherever the catalogue is the same."""
     from hashlib import sha256  # not for whoever only resolves
 
-    return sha256(repr([reached(framework, home) for framework in frameworks]).encode()).hexdigest()
+    files = [home / framework / name for framework in frameworks for name in ("models.toml", "models.lock")]
+    texts = [path.read_text(encoding="utf-8") if path.is_file() else "" for path in files]
+    return sha256("\0".join(texts).encode()).hexdigest()
 
 
 def select(patterns: Sequence[str] = (), chosen: Sequence[Framework] = (), home: Path = HOME) -> tuple[ModelSpec, ...]:
