@@ -24,8 +24,8 @@ WEIGHTS, OTHERS = content("alpha"), content("alpha").swapcase()
 SIZE = len(WEIGHTS)
 MANIFEST = manifest_key(PREFIX, TOY)
 REPLACES = (
-    "find out who changed what, then `weightdock-driver upload --force --model toy/alpha`, "
-    "or `make lock` if it is the lock that is wrong"
+    "nothing was overwritten; find out who changed what, then `weightdock-driver upload --force --model toy/alpha` "
+    "or `make lock`"
 )
 LOCKED = Locked(ALPHA.model, "", provenance().url, "r1", SIZE, digest(WEIGHTS), "MIT", {"toy": "1.0"})
 

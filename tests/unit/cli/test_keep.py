@@ -61,8 +61,8 @@ def test_reading_every_byte_finds_what_metadata_hides(either: Bench) -> None:
         "toy/beta\nerror: toy/beta in the store is not what it should be\n"
         f"cause: {key_of('beta')}: it has sha256 {digest(content('beta').swapcase())}, "
         f"and the manifest says {digest(content('beta'))}\n"
-        "next: find out who changed what, then `weightdock-driver upload --force --model toy/beta`, "
-        "or `make lock` if it is the lock that is wrong\n"
+        "next: nothing was overwritten; find out who changed what, then "
+        "`weightdock-driver upload --force --model toy/beta` or `make lock`\n"
     ) in ran.stdout
     assert "2 models: 1 verified, 1 failed" in ran.stdout
     assert "toy/beta  verify started 0.0 MB" in ran.stderr

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from weightdock.artifact import Digest, Framework
 from weightdock.catalogue import ModelSpec
-from weightdock.errors import IntegrityError, ManifestError, StoreError, WeightdockError
+from weightdock.errors import ManifestError, StoreError, WeightdockError
 from weightdock.events import Event, Observer, Stage, State
 from weightdock.report import ModelResult, Outcome, RunReport
 from weightdock.store import ObjectStore, StoredObject
 from weightdock.store.holdings import Holdings
 from weightdock.store.manifest import Entry
-from weightdock.upload.plan import difference
+from weightdock.upload.plan import contradiction, differs
 
 _PARALLEL = 8
 _SIZE_ONLY = "size only"
@@ -73,23 +73,14 @@ class Check:
 
     def _compare(self, spec: ModelSpec, entry: Entry, found: StoredObject) -> str:
         """What was compared. Raises IntegrityError."""
-        differs = difference(entry, spec.locked) if spec.locked else ""
-        if found.size_bytes != entry.size_bytes:
-            differs = f"it has {found.size_bytes} bytes, and the manifest says {entry.size_bytes}"
-        if entry.extension != spec.extension:
-            differs = f"the manifest names a file that ends in .{entry.extension[:20]}"
+        difference = contradiction(spec, entry, found)
         sha256 = None
-        if not differs:
+        if not difference:
             sha256 = self._sha256(spec, found)
             if sha256 not in (None, entry.sha256):
-                differs = f"it has sha256 {sha256}, and the manifest says {entry.sha256}"
-        if differs:
-            raise IntegrityError(
-                f"{spec.model} in the store is not what it should be",
-                cause=f"{found.key}: {differs}",
-                next=f"find out who changed what, then `weightdock-driver upload --force --model {spec.model}`, "
-                "or `make lock` if it is the lock that is wrong",
-            )
+                difference = f"it has sha256 {sha256}, and the manifest says {entry.sha256}"
+        if difference:
+            raise differs(spec, found.key, difference)
         if self.deep:
             return "every byte"
         return "metadata" if sha256 else _SIZE_ONLY

@@ -135,17 +135,17 @@ def row(planned: PlannedUpload) -> ModelResult:
     if planned.action is Action.UPLOAD and planned.entry:
         return replace(result, outcome=Outcome.MISSING)
     if planned.action is Action.REFUSE:
-        return replace(result, error=differs(planned))
+        return replace(result, error=differs(planned.spec, planned.key, planned.difference))
     return result
 
 
-def differs(planned: PlannedUpload) -> IntegrityError:
-    """The error of a REFUSE."""
+def differs(spec: ModelSpec, key: ObjectKey, difference: str) -> IntegrityError:
+    """The error of a REFUSE, and of a verification that finds the same."""
     return IntegrityError(
-        f"{planned.spec.model} in the store is not what it should be",
-        cause=f"{planned.key}: {planned.difference}",
+        f"{spec.model} in the store is not what it should be",
+        cause=f"{key}: {difference}",
         next="nothing was overwritten; find out who changed what, then `weightdock-driver upload --force --model "
-        f"{planned.spec.model}` or `make lock`",
+        f"{spec.model}` or `make lock`",
     )
 
 
@@ -176,6 +176,15 @@ def difference(entry: Entry, locked: Locked) -> str:
     return f"the manifest says sha256 {stored}, and models.lock says {locked.sha256}"
 
 
+def contradiction(spec: ModelSpec, entry: Entry, found: StoredObject) -> str:
+    """How catalogue, lock, manifest and store contradict each other; empty when they do not."""
+    if entry.extension != spec.extension:  # which no node takes
+        return f"the manifest names a file that ends in .{entry.extension}"
+    if entry.size_bytes != found.size_bytes:
+        return f"it has {found.size_bytes} bytes, and the manifest says {entry.size_bytes}"
+    return difference(entry, spec.locked) if spec.locked else ""
+
+
 def unknown_row(found: StoredObject, framework: Framework, outcome: Outcome = Outcome.UNKNOWN) -> ModelResult:
     """The row of an object that no model has, under the nearest thing to a model's name that its key gives."""
     name = _FOREIGN.sub("", found.key.rpartition("/")[2].rpartition(".")[0])[:_LONGEST_NAME]
@@ -196,11 +205,7 @@ def _planned(
         return PlannedUpload(spec, key, Action.REPLACE, None, found)
     if entry is None:
         return PlannedUpload(spec, key, Action.ADOPT, None, found)
-    differs = difference(entry, spec.locked) if spec.locked else ""
-    if entry.size_bytes != found.size_bytes:
-        differs = f"it has {found.size_bytes} bytes, and the manifest says {entry.size_bytes}"
-    if entry.extension != spec.extension:  # which no node takes
-        differs = f"the manifest names a file that ends in .{entry.extension}"
+    differs = contradiction(spec, entry, found)
     return PlannedUpload(spec, key, Action.REFUSE if differs else Action.NOTHING, entry, found, differs)
 
 
