@@ -8,6 +8,7 @@ pytest_plugins = [
     "support.servers",
     "support.toy",
     "support.r2_fixtures",
+    "support.filled_node",
     "support.resolve_scene",
     "support.node_machine",
     "support.origin_scene",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from threading import Event as Happened
 
 import pytest
 
+from support.filled_node import NAMES, Node
 from support.memory_store import MemoryStore
 from support.samples import PREFIX, TOY, Row, content, digest, entry, files, key_of, rows, spec
 from weightdock.artifact import ObjectKey
@@ -16,47 +15,12 @@ from weightdock.cache import Cache
 from weightdock.cache.room import Room
 from weightdock.errors import ExitCode, StoreError
 from weightdock.events import Event, Stage, State
-from weightdock.node import fill
 from weightdock.node.fill import Fill
-from weightdock.node.ranges import Ranges
-from weightdock.node.way import LIMITS
-from weightdock.report import Outcome, RunReport
-from weightdock.store import Target, manifest
+from weightdock.report import Outcome
+from weightdock.store import manifest
 from weightdock.store.manifest import manifest_key
 
-NAMES = ("alpha", "beta", "gamma")
 MANIFEST = manifest_key(PREFIX, TOY)
-
-
-@dataclass
-class Node:
-    """A node with an empty cache, and a store that holds three models."""
-
-    root: Path
-    store: MemoryStore = field(default_factory=MemoryStore)
-    heard: list[Event] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        for name in NAMES:
-            self.store.keep(key_of(name), content(name))
-        manifest.publish(self.store, PREFIX, TOY, {name: entry(name) for name in NAMES})
-        self.store.requests.clear()
-
-    @property
-    def cache(self) -> Cache:
-        return Cache(self.root)
-
-    def fill(self, *names: str, deep: bool = False) -> RunReport:
-        fill = Fill(PREFIX, self.store, Room(self.cache), self.heard.append, deep)
-        return fill.run([spec(name) for name in names or NAMES])
-
-    def weights(self) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in sorted((self.root / "toy").glob("*"))}
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Node:
-    return Node(tmp_path / "cache")
 
 
 def _row(name: str, outcome: Outcome, source: str) -> Row:
@@ -155,18 +119,6 @@ def test_a_corrupt_object_is_refused_and_the_cache_keeps_what_it_had(
     assert (node.weights(), files(node.root)) == (old, expected)
 
 
-def test_an_object_of_another_size_costs_no_byte_of_the_half_that_an_earlier_run_left(node: Node) -> None:
-    half = node.root / ".partial" / f"{digest(content('beta'))}.1"
-    half.parent.mkdir(parents=True)
-    half.write_bytes(content("beta")[:7])
-    node.store.keep(key_of("beta"), b"the weights")
-    assert node.fill("beta").exit_code is ExitCode.INTEGRITY
-    assert half.read_bytes() == content("beta")[:7]
-    node.store.keep(key_of("beta"), content("beta"))
-    assert rows(node.fill("beta")) == [_fetched("beta")]
-    assert files(node.root) == _files("beta")
-
-
 def test_a_model_that_the_store_does_not_have_is_named_and_the_others_are_fetched(node: Node) -> None:
     report = node.fill("alpha", "delta", "gamma")
     assert rows(report) == [
@@ -240,63 +192,3 @@ def test_a_manifest_that_names_a_file_of_another_kind_is_refused(node: Node) -> 
         )
     ]
     assert (report.exit_code, files(node.root)) == (ExitCode.INTEGRITY, set())
-
-
-LARGE = random.Random("large").randbytes(20 * 1024 * 1024)
-
-
-def test_a_run_that_is_ended_early_keeps_the_half_of_what_was_under_way(
-    node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun, stopped = Happened(), Happened()
-    through, stop = MemoryStore.give, Ranges.stop
-
-    def give(store: MemoryStore, content: bytes, target: Target) -> None:
-        if content != LARGE:
-            assert begun.wait(timeout=60)
-            raise KeyboardInterrupt  # as Ctrl-C does in the thread that waits for this one
-        half = len(content) // 2
-        through(store, content[:half], target)
-        begun.set()
-        assert stopped.wait(timeout=60), "the run waits for whole files"
-        through(store, content[half:], target)
-
-    def noted(ranges: Ranges) -> None:
-        stop(ranges)
-        stopped.set()
-
-    node.store.keep(key_of("beta"), LARGE)
-    known = {"alpha": entry("alpha"), "beta": entry("beta", LARGE)}
-    manifest.publish(node.store, PREFIX, TOY, known)
-    with monkeypatch.context() as patched:
-        patched.setattr(MemoryStore, "give", give)
-        patched.setattr(Ranges, "stop", noted)
-        with pytest.raises(KeyboardInterrupt):
-            node.fill("alpha", "beta")
-    (half,) = node.cache.leftovers(digest(LARGE))
-    assert half.stat().st_size == len(LARGE) // 2
-    assert node.fill("beta").exit_code is ExitCode.DONE
-    assert node.weights() == {"beta.bin": LARGE}
-
-
-def test_a_run_that_is_ended_early_begins_nothing_more(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(ranges: Ranges, *_: object) -> None:
-        ranges.stop()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Ranges, "read", read)
-    monkeypatch.setattr(fill, "LIMITS", replace(LIMITS, files=1))
-    with pytest.raises(KeyboardInterrupt):
-        node.fill()
-    assert [event.state for event in node.heard] == [State.STARTED]
-    assert node.store.stopped.is_set()
-
-
-def test_a_whole_half_that_was_damaged_is_thrown_away_though_it_ends_with_a_block(node: Node) -> None:
-    node.store.keep(key_of("beta"), LARGE)
-    manifest.publish(node.store, PREFIX, TOY, {"beta": entry("beta", LARGE)})
-    half = node.root / ".partial" / f"{digest(LARGE)}.1"
-    half.parent.mkdir(parents=True)
-    half.write_bytes(b"damaged" + LARGE[7:])
-    assert node.fill("beta").exit_code is ExitCode.DONE
-    assert node.weights() == {"beta.bin": LARGE}
