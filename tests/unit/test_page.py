@@ -59,13 +59,13 @@ def test_a_page_without_a_run_has_no_chart() -> None:
 
 
 def test_a_run_in_which_nothing_took_time_is_told_and_not_charted() -> None:
-    page = render(statuses(), NOW, RunReport(tuple(replace(one, seconds=0.0, error=None) for one in RUN.results)))
+    page = render(statuses(), NOW, RunReport(tuple(one._replace(seconds=0.0, error=None) for one in RUN.results)))
     assert "Last run" in page
     assert "<svg" not in page
 
 
 def test_of_a_large_run_the_slowest_twenty_are_charted_and_it_says_so() -> None:
-    many = RunReport(tuple(replace(RUN.results[0], seconds=float(number)) for number in range(1, 101)))
+    many = RunReport(tuple(RUN.results[0]._replace(seconds=float(number)) for number in range(1, 101)))
     page = render([], NOW, many)
     assert page.count("<rect ") == 20
     assert "The slowest 20 of 100." in page

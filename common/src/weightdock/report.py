@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from weightdock.artifact import Digest, ModelId
 from weightdock.errors import ExitCode, WeightdockError, of_kind, printable
@@ -40,15 +40,11 @@ class Outcome(StrEnum):
 _WORK = (Outcome.PLANNED, Outcome.REPLACEABLE, Outcome.ADOPTABLE, Outcome.MISSING)
 
 
-@dataclass(frozen=True)
-class Operations:
+class Operations(NamedTuple):
     """Billed requests: class A writes and lists, class B reads (https://developers.cloudflare.com/r2/pricing/)."""
 
     class_a: int
     class_b: int
-
-    def __add__(self, other: Operations) -> Operations:
-        return Operations(self.class_a + other.class_a, self.class_b + other.class_b)
 
     @property
     def dollars(self) -> float:
@@ -56,8 +52,7 @@ class Operations:
         return (self.class_a * 4.50 + self.class_b * 0.36) / 1e6
 
 
-@dataclass(frozen=True)
-class ModelResult:
+class ModelResult(NamedTuple):
     """One model's end. ``size_bytes`` and ``sha256`` are None where they are not known (a plan, a failure).
 
     ``licence`` is empty where it is not known. A ``warning`` is no error: the model is mirrored.
@@ -75,8 +70,7 @@ class ModelResult:
     warning: str = ""
 
 
-@dataclass(frozen=True)
-class RunReport:
+class RunReport(NamedTuple):
     """Every model of a run, in the order of the catalogue; a plan also has the ``operations`` it is going to take."""
 
     results: tuple[ModelResult, ...]
@@ -100,7 +94,7 @@ class RunReport:
                 "event": "report",
                 "exit_code": self.exit_code,
                 "results": [_row(result) for result in self.results],
-                "operations": asdict(self.operations) if self.operations else None,
+                "operations": self.operations._asdict() if self.operations else None,
             }
         )
 
@@ -121,7 +115,9 @@ def merge(reports: Iterable[RunReport]) -> RunReport:
     merged = tuple(reports)
     counted = [report.operations for report in merged if report.operations]
     results = tuple(result for report in merged for result in report.results)
-    return RunReport(results, sum(counted, start=Operations(0, 0)) if counted else None)
+    if not counted:
+        return RunReport(results)
+    return RunReport(results, Operations(*map(sum, zip(*counted, strict=True))))
 
 
 def table(report: RunReport) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from weightdock.errors import ConfigurationError, WeightdockError
@@ -45,10 +45,10 @@ def explained(report: RunReport, spec: RunSpec, users: Users, where: str = "the 
     if not spec.mounts or not spec.mounts[0].is_folder:
         return report
     rows = (
-        replace(one, error=_told(one.error, spec, users, where)) if one.error and _concerns(one.error) else one
+        one._replace(error=_told(one.error, spec, users, where)) if one.error and _concerns(one.error) else one
         for one in report.results
     )
-    return replace(report, results=tuple(rows))
+    return report._replace(results=tuple(rows))
 
 
 def _concerns(error: WeightdockError | None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from weightdock.errors import CONTINUED, EngineError, ExitCode, WeightdockError, of_kind
 from weightdock.events import SCHEMA
@@ -66,7 +66,7 @@ def _completed(job: Job, report: RunReport) -> RunReport:
     error = _too_old(job)
     missing = [spec for spec in job.models if spec.model not in known]
     rows = (ModelResult(spec.model, spec.key(job.prefix), Outcome.FAILED, error=error) for spec in missing)
-    return replace(report, results=(*report.results, *rows))
+    return report._replace(results=(*report.results, *rows))
 
 
 def last_words(job: Job, ended: Ended) -> str:

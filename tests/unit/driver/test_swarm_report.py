@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from support.driver_fakes import job, reported, result
@@ -74,7 +72,7 @@ def test_a_command_that_ended_with_an_error_of_ours_speaks_for_itself() -> None:
 def test_a_share_that_began_again_counts_as_it_ended_and_its_own_work_is_not_called_found() -> None:
     gone = OriginError("gone", cause="404", next="wait")
     first = reported(result("timm/a"), result("timm/c", gone))
-    found = replace(result("timm/a"), outcome=Outcome.PRESENT)
+    found = result("timm/a")._replace(outcome=Outcome.PRESENT)
     said = outputs(t0=first, t2=reported(found, result("timm/c")), t1=reported(result("timm/b")))
     tasks = watch(task("t0", 0, "failed", exit=3), task("t2", 0, "complete"), task("t1", 1, "complete"))
     report, _ = merged(SERVICE, tasks, said, NAMES)

@@ -6,7 +6,6 @@ Results go to stdout, progress and messages to stderr. The commands are in the m
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import signal
 import sys
@@ -20,8 +19,6 @@ import click
 
 from weightdock import __version__
 from weightdock.errors import ExitCode, WeightdockError, message
-
-_log = logging.getLogger("weightdock")
 
 _NEW_OBJECTS = 50_000
 """Between two searches for cycles. At 700, Python's own, a start spends a sixth of its time on searches in vain."""
@@ -58,8 +55,11 @@ class _Commands(click.Group):
 @click.option("--log-level", type=click.Choice(["info", "debug"]), default="info", help="debug shows tracebacks.")
 def cli(log_level: str) -> None:
     """Mirror pretrained vision weights into Cloudflare R2, and fill GPU nodes from there."""
-    logging.basicConfig(format="%(message)s")
-    _log.setLevel(log_level.upper())  # ours alone: botocore's own debug lines show request headers
+    if log_level == "debug":
+        import logging  # a warm start has nothing to say; and without this, Python writes warnings as they are
+
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("weightdock").setLevel(logging.DEBUG)  # ours alone: botocore's show request headers
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -91,8 +91,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         click.echo("stopped; what was finished is kept", err=True)
         sys.exit(128 + ended_by[0])
-    except Exception as error:  # noqa: BLE001  # the last line of defence: a message, never a traceback
-        _log.debug("the traceback:", exc_info=True)
+    except Exception as error:  # the last line of defence: a message, never a traceback
+        import logging
+
+        logging.getLogger("weightdock").debug("the traceback:", exc_info=True)
         unexpected = message(
             "something that weightdock did not expect",
             cause=f"{type(error).__name__}: {error}",

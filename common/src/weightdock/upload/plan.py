@@ -131,11 +131,11 @@ def row(planned: PlannedUpload) -> ModelResult:
         warning=warning(planned.licence) if planned.warned else "",
     )
     if planned.action is Action.DENY:
-        return replace(result, error=denied(planned.spec, planned.licence))
+        return result._replace(error=denied(planned.spec, planned.licence))
     if planned.action is Action.UPLOAD and planned.entry:
-        return replace(result, outcome=Outcome.MISSING)
+        return result._replace(outcome=Outcome.MISSING)
     if planned.action is Action.REFUSE:
-        return replace(result, error=differs(planned.spec, planned.key, planned.difference))
+        return result._replace(error=differs(planned.spec, planned.key, planned.difference))
     return result
 
 
