@@ -19,6 +19,8 @@ from pathlib import Path
 import pytest
 
 from support.hostile import genuine
+from support.hostile.abuse import ORDERED_DICT
+from support.hostile.assembler import Name, Stored, assemble
 from support.hostile.genuine import KINDS, Kind
 from support.hostile.torch_format import torch_zip
 from weightdock.errors import ConfigurationError, IntegrityError
@@ -74,7 +76,8 @@ def test_a_safetensors_file_needs_no_gate(tmp_path: Path) -> None:
 def test_safetensors_pass_though_their_headers_length_reads_as_an_opcode(tmp_path: Path) -> None:
     dice, refused = random.Random(0), 0
     data = dice.randbytes(4096)
-    lengths = range(160, 8160, 8)  # the library pads to eights
+    # The library pads to eights; before it did, every 128th length read as the opcode for a number.
+    lengths = [*range(160, 8160, 8), *range(0x149, 8160, 256), *range(0x14C, 8160, 256), *range(0x167, 8160, 256)]
     for length in lengths:
         ends = [*range(8, length // 160 * 8, 8), 4096]
         header = {
@@ -88,6 +91,18 @@ def test_safetensors_pass_though_their_headers_length_reads_as_an_opcode(tmp_pat
         except IntegrityError as error:
             refused += "as a pickle, too" in error.what
     assert refused <= len(lengths) // 100
+
+
+@pytest.mark.parametrize(("dtype", "item_bytes"), [("bool", 1), ("float8_e5m2", 1), ("uint16", 2), ("complex128", 16)])
+def test_a_tensor_of_another_type_fills_its_storage_and_no_more(dtype: str, item_bytes: int, tmp_path: Path) -> None:
+    def checkpoint(elements: int) -> bytes:
+        storage = Stored("0", 64, Name("torch.storage", "UntypedStorage"))
+        size, kind = (elements,), Name("torch", dtype)
+        rebuilt = Name("torch._utils", "_rebuild_tensor_v3")(storage, 0, size, (1,), False, ORDERED_DICT(), kind)
+        return torch_zip(assemble({"w": rebuilt}), {"0": bytes(64)})
+
+    assert gate.check(_file(tmp_path, checkpoint(64 // item_bytes)), "timm").format == "torch-zip"
+    assert "beyond its storage" in _refusal(_file(tmp_path, checkpoint(64 // item_bytes + 1)), "timm").what
 
 
 @pytest.mark.parametrize("protocol", range(1, 6))

@@ -179,8 +179,8 @@ class _Real:
             self.broken.append(f"asks for {key}")
         return _Recording(name, (_Stub,), {"key": key, "real": self, "use": allowed and allowed.use})
 
-    def load(self, content: bytes) -> None:
-        """With both of Python's unpicklers."""
+    def load(self, content: bytes, pickles: int = 1, end: int | None = None) -> None:
+        """So many, one after another, with both of Python's unpicklers; ``end`` is where they have to leave it."""
         real = self
 
         class Fast(pickle.Unpickler):
@@ -196,8 +196,11 @@ class _Real:
             persistent_load = Fast.persistent_load
 
         for loader in (Fast, Slow):
+            stream = io.BytesIO(content)
             with suppress(Exception):  # stand-ins do not behave as what they stand for
-                loader(io.BytesIO(content)).load()
+                for _ in range(pickles):
+                    loader(stream).load()
+                self.expect(end in (None, stream.tell()), f"ends at {stream.tell()}")
 
     def expect(self, promise: bool, otherwise: str) -> None:
         if not promise:
@@ -260,12 +263,12 @@ class _Stub(metaclass=_Recording):
 @settings(max_examples=600)
 def test_what_passes_does_only_what_was_promised_in_both_of_pythons_unpicklers(content: bytes) -> None:
     real = _Real(allow_list("ultralytics"))
-    walk = Walk(real.allowed)
+    walk, stream = Walk(real.allowed), io.BytesIO(content)
     try:
-        walk.follow(io.BytesIO(content))
+        walk.follow(stream)
     except RefusalError:
         return
-    real.load(content)
+    real.load(content, end=stream.tell())
     assert real.broken == []
     assert {name.replace(" ", ".") for name in real.asked} <= walk.found
 
@@ -275,7 +278,7 @@ def test_the_comparison_notices_what_is_hostile(hostile: Hostile) -> None:
     real = _Real(allow_list("ultralytics"))
     assert hostile.pickles
     for content in hostile.pickles(Path("canary")):
-        real.load(content)
+        real.load(content, pickles=5)
     assert real.broken != []
 
 

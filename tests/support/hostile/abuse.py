@@ -9,8 +9,8 @@ from support.hostile.assembler import Built, Call, Name, New, Raw, Stored, assem
 from support.hostile.case import Hostile, gadget, python
 from support.hostile.torch_format import torch_zip
 
-_ORDERED_DICT = Name("collections", "OrderedDict")
-_TENSOR = Name("torch._utils", "_rebuild_tensor_v2")
+ORDERED_DICT = Name("collections", "OrderedDict")
+TENSOR = Name("torch._utils", "_rebuild_tensor_v2")
 _MODEL = Name("ultralytics.nn.tasks", "DetectionModel")
 _DETECT = Name("ultralytics.nn.modules.head", "Detect")
 _LIST = Name("torch.nn.modules.container", "ModuleList")
@@ -29,7 +29,7 @@ def _tensor(
     offset: int = 0,
     hooks: object = None,
 ) -> Call:
-    return _TENSOR(Stored("0", elements), offset, size, stride, False, _ORDERED_DICT() if hooks is None else hooks)
+    return TENSOR(Stored("0", elements), offset, size, stride, False, ORDERED_DICT() if hooks is None else hooks)
 
 
 def _file(name: str, because: str, value: object, *, framework: str = "ultralytics", source: str = "") -> Hostile:
@@ -52,11 +52,11 @@ def calls() -> Iterator[Hostile]:
     only, needless, bare = "is on the list only as", "arguments that no checkpoint needs", "than by its bare class"
     yield _beside("a model's class is called", only, _MODEL("https://example.com/evil.yaml"))
     yield _beside("a model's class is created with arguments", bare, New(_MODEL, ("evil.yaml",)))
-    yield _beside("a function is created as a class", bare, New(_ORDERED_DICT))
+    yield _beside("a function is created as a class", bare, New(ORDERED_DICT))
     yield _beside("a data type is called", only, Name("torch", "float32")("x"))
     yield _beside("a kind of storage is called", only, Name("torch.storage", "UntypedStorage")(1 << 30))
     yield _beside("training arguments are called with arguments", only, _CONFIG({"x": 1}))
-    yield _beside("OrderedDict with items that nobody sees", needless, _ORDERED_DICT([["__setstate__", 1]]))
+    yield _beside("OrderedDict with items that nobody sees", needless, ORDERED_DICT([["__setstate__", 1]]))
     yield _beside("getattr for a class's __init__", needless, _GETATTR(_DETECT, "__init__"))
     yield _beside("getattr of getattr", needless, _GETATTR(_GETATTR(_DETECT, "forward"), "__globals__"))
     yield _beside("getattr of an object", needless, _GETATTR(Built(New(_DETECT), ({"x": 1},)), "forward"))
@@ -67,7 +67,7 @@ def calls() -> Iterator[Hostile]:
     yield _beside("a number of numpy made of a list", needless, _SCALAR(_DTYPE, ["x"]))
     yield _beside("the result of a call is called", "calls a result", _GETATTR(_DETECT, "forward")(1))
     yield _beside("a text is called", "calls a system", Raw(_code("system") + b")R"))
-    yield _beside("a call with a list", "what is not a tuple", Raw(_code(_ORDERED_DICT) + b"]R"))
+    yield _beside("a call with a list", "what is not a tuple", Raw(_code(ORDERED_DICT) + b"]R"))
     model = Built(New(_MODEL), ({},))
     yield _beside("a model in a framework of state dicts", "allow-list of timm", model, framework="timm")
 
@@ -78,9 +78,9 @@ def carried() -> Iterator[Hostile]:
     yield _beside("a class as a forward hook", as_data, Built(New(_DETECT), ({"_forward_hooks": {0: _MODEL}},)))
     yield _beside("getattr as a value", as_data, {"loss": _GETATTR})
     yield _beside("a class from the memo as a value", as_data, [New(Raw(_code(_DETECT) + b"q\x61")), Raw(b"h\x61")])  # type: ignore[arg-type]
-    hook = Built(_ORDERED_DICT(), ({0: _MODEL},))
+    hook = Built(ORDERED_DICT(), ({0: _MODEL},))
     yield _file("a class as a gradient's hook", "arguments that no checkpoint needs", _tensor(hooks=hook))
-    hooks, fill = Raw(_code(_ORDERED_DICT()) + b"q\x61"), Raw(b"h\x61K\x00" + _code(New(_LIST)) + b"s")
+    hooks, fill = Raw(_code(ORDERED_DICT()) + b"q\x61"), Raw(b"h\x61K\x00" + _code(New(_LIST)) + b"s")
     yield _file("hooks that are filled later, through the memo", "gets hooks", [_tensor(hooks=hooks), fill])
     call = Raw(_code(_GETATTR) + _code((_DETECT, "forward")) + b"q\x61R")
     again = Raw(_code(_GETATTR) + b"h\x61R")
@@ -95,7 +95,7 @@ def states() -> Iterator[Hostile]:
     yield _beside("a state with __class__", acts, Built(_CONFIG(), ({"__class__": 1},)))
     yield _beside("an object filled twice", "is filled twice", Built(New(_DETECT), ({}, {})))
     yield _beside("slots, set by setattr", "what is not a dictionary", Built(_CONFIG(), ((None, {"x": 1}),)))
-    yield _beside("a state that is an OrderedDict", "what is not a dictionary", Built(New(_DETECT), (_ORDERED_DICT(),)))
+    yield _beside("a state that is an OrderedDict", "what is not a dictionary", Built(New(_DETECT), (ORDERED_DICT(),)))
     yield _beside("a class is filled", not_filled, Built(_DETECT, ({"forward": 1},)))
     yield _file("a tensor is filled", "which no checkpoint needs", Built(_tensor(), ({"x": 1},)))
     record = (3, "|", None, ("x",), {"x": 1}, 1 << 30, 1, 16)
@@ -111,7 +111,7 @@ def memory() -> Iterator[Hostile]:
     """Tensors that are not what their storage is."""
     beyond, needless, foreign = "beyond its storage", "arguments that no checkpoint needs", "not a storage's"
     yield _file("a storage shorter than it claims", "and needs 4194304", _tensor(1 << 20), source=_HEAP)
-    other = _TENSOR(Stored("1", 4), 0, (4,), (1,), False, _ORDERED_DICT())
+    other = TENSOR(Stored("1", 4), 0, (4,), (1,), False, ORDERED_DICT())
     yield _beside("a storage that is not there", "storage 1 has None bytes", other)
     yield _file("a storage that belongs to no tensor", "belongs to no tensor", {"x": 1})
     yield _beside("one storage with two sizes", "two sizes", _tensor(8))

@@ -127,6 +127,12 @@ def disagreements() -> Iterator[Hostile]:
         "fields that torch does not write",
         _with(lambda _: Entry("archive/data.pkl", INNOCENT, central_extra=other_name)),
     )
+    two = struct.pack("<HHQHHQ", 1, 8, 0xFFFFFFFF, 1, 8, 0)
+    yield hiding(
+        "two offsets for one entry",
+        "fields that torch does not write",
+        _with(lambda _: Entry("archive/data.pkl", INNOCENT, central_extra=two)),
+    )
     deflated = "is compressed, and torch stores"
     yield hiding("a deflated pickle", deflated, _with(_deflated))
     yield hiding(

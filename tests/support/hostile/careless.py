@@ -16,7 +16,10 @@ class _Careless(pickle.Unpickler):
         return identity
 
 
+_PICKLES = 5  # of a file, as torch reads its format before 1.6
+
 for _name in sys.argv[1:]:
     # What the payload leaves on the stack, or that it ends the process, is nobody's concern here.
     with contextlib.suppress(BaseException), Path(_name).open("rb") as _stream:
-        _Careless(_stream).load()
+        for _ in range(_PICKLES):
+            _Careless(_stream).load()

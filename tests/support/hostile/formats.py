@@ -13,11 +13,14 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from support.hostile.abuse import ORDERED_DICT, TENSOR
 from support.hostile.archives import INNOCENT, hiding, payload
-from support.hostile.assembler import Name, Raw, assemble
+from support.hostile.assembler import Name, Raw, Stored, assemble
 from support.hostile.case import PICKLESCAN, Hostile
 from support.hostile.torch_format import MAGIC_NUMBER, torch_legacy, torch_zip
 
+_TEXT = ord("V") + (1 << 8)  # a header of 342 bytes
+_BYTES = Name("torch", "ByteStorage")
 _BY_EXTENSION = PICKLESCAN + "GHSA-jgw4-cr84-mqxg"  # CVE-2025-10155
 
 
@@ -33,8 +36,15 @@ def others() -> Iterator[Hostile]:
     yield hiding("numpy's .npy with objects", "no checkpoint", lambda x: b"\x93NUMPY\x01\x00v\x00{'descr': '|O'}" + x)
     yield hiding("a tar, as torch wrote first", "a tar archive", _tar)
     yield hiding("a tar without its magic that begins as a pickle", "a tar archive", _pickled_tar)
-    for what, before in (("", 0), (" with a long text", 2 << 20), (" with a longer text", 9 << 20)):
-        build = _pickled_safetensors(before)
+    for what, length, before in (
+        ("", _TEXT, 0),
+        (" with a long text", _TEXT, 2 << 20),
+        (" with a longer text", _TEXT, 9 << 20),
+        (" with a number that ends at a zero byte", int.from_bytes(b"I0", "little"), 0),
+        (" with a long number that ends at a zero byte", int.from_bytes(b"L7", "little"), 0),
+        (" with a memo index that ends at a zero byte", int.from_bytes(b"Np0", "little"), 0),
+    ):
+        build = _pickled_safetensors(length, before)
         yield Hostile(
             f"safetensors that begin as a pickle{what}",
             lambda c, build=build: build(payload(c)),  # type: ignore[misc]
@@ -79,13 +89,13 @@ def _pickled_tar(content: bytes) -> bytes:
     return header(b"\x80\x02X" + struct.pack("<I", length), 0) + storages + b"."
 
 
-def _pickled_safetensors(before: int) -> Callable[[bytes], bytes]:
-    """The header's length, 0x156, reads as the opcode for a text; that ends at the first newline, among the tensors."""
+def _pickled_safetensors(length: int, before: int) -> Callable[[bytes], bytes]:
+    """The header's length reads as an opcode with a line, which ends at the first newline, among the tensors."""
 
     def build(content: bytes) -> bytes:
         data = b"x" * before + b"\n" + content.removeprefix(b"\x80\x02")
         tensor = {"a": {"dtype": "U8", "shape": [len(data)], "data_offsets": [0, len(data)]}}
-        return struct.pack("<Q", 0x156) + json.dumps(tensor).encode().ljust(0x156) + data
+        return struct.pack("<Q", length) + json.dumps(tensor).encode().ljust(length) + data
 
     return build
 
@@ -115,10 +125,27 @@ def legacy() -> Iterator[Hostile]:
     identity = assemble(("storage", kind, "0", "cpu", Raw(b"\x8a\x09" + b"\xff" * 8 + b"\0")))[2:-1]
     huge = torch_legacy(b"\x80\x02" + identity + b"Q.", [("0", -1, b""), ("1", 0, b"")])
     yield Hostile("legacy, a storage of 2**68 bytes", lambda _: huge, "breaks off")
+    yield Hostile(
+        "legacy, a frame that ends in a tensor",
+        lambda c: _framed(payload(c)),
+        "a frame reaches beyond its pickle",
+        lambda c: [_framed(payload(c))],
+    )
     keys = {4: pickle.dumps({"0": 1}, protocol=2)}
     yield Hostile(
         "legacy, keys that are no list", lambda _: torch_legacy(INNOCENT, [("0", 1, b"")], replaced=keys), fill
     )
+
+
+def _framed(content: bytes) -> bytes:
+    """C's unpickler reads a large frame to its end, and leaves the file there, where the next pickle begins."""
+    reach, elements = 300_000, 400_000
+    checkpoint = assemble({"w": TENSOR(Stored("0", elements, _BYTES), 0, (elements,), (1,), False, ORDERED_DICT())})
+    first = b"\x80\x04\x95" + struct.pack("<Q", reach)
+    magic = {0: first + pickle.dumps(MAGIC_NUMBER, protocol=2)[2:]}
+    before = torch_legacy(checkpoint, [("0", elements, b"")], replaced=magic)
+    at = len(first) + reach - len(before)
+    return before + (bytes(at) + content).ljust(elements, b"\0")
 
 
 def _safetensors() -> Iterator[Hostile]:

@@ -176,8 +176,9 @@ def _refuse_foreign(entry: zipfile.ZipInfo) -> None:
         raise RefusalError(f"its entry {name} is compressed, and torch stores", named=True)
     if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
         raise RefusalError(f"its entry {name} is a link or another special file", named=True)
-    if entry.comment or any(field != _ZIP_64_FIELD for field in _fields(entry.extra)):
-        # 0x7075, for one, holds another name, which some readers prefer.
+    if entry.comment or [*_fields(entry.extra)] not in ([], [_ZIP_64_FIELD]):
+        # 0x7075, for one, holds another name, which some readers prefer. And of two zip64 fields, in a file of 4 GiB,
+        # Python reads the second's offset where the first says 0xFFFFFFFF, and torch the first's.
         raise RefusalError(f"its entry {name} has a comment or fields that torch does not write", named=True)
     kind = _NAMES.fullmatch(entry.orig_filename)
     if kind and not kind["large"] and entry.file_size > _MAX_NOTE_BYTES:

@@ -20,6 +20,7 @@ SETS = ("__builtin__ set", "builtins set")
 _ENCODE = "_codecs encode"
 _DTYPE = "numpy dtype"
 _DEVICE = re.compile(r"[a-z]{2,16}(:[0-9]{1,3})?")
+_BITS = re.compile(r"[0-9]+")  # of torch's data types: float8_e5m2, complex128
 # Numbers and booleans of numpy; no objects, no records, no text.
 _NUMPY_NUMBER = re.compile(r"[<>|=]?[biufc][0-9]{1,2}")
 # `numpy.dtype.__setstate__` of a plain number: version, byte order, and nothing of what records have.
@@ -72,17 +73,23 @@ def _no_arguments(arguments: Sequence[object]) -> bool:
 
 def _tensor(arguments: Sequence[object]) -> bool:
     """``_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)``; v3 adds the dtype."""
+    item_bytes = None
     if len(arguments) == 7:
         dtype = arguments[6]
         if not (type(dtype) is Allowed and dtype.use is Use.VALUE):
             return False
+        bits = _BITS.search(dtype.name)
+        item_bytes = int(bits[0]) // 8 if bits else 1  # torch.bool
     elif len(arguments) != 6:
         return False
-    return _old_tensor(arguments[:4]) and type(arguments[4]) is bool and _no_hooks(arguments[5])
+    return _old_tensor(arguments[:4], item_bytes) and type(arguments[4]) is bool and _no_hooks(arguments[5])
 
 
-def _old_tensor(arguments: Sequence[object]) -> bool:
-    """``_rebuild_tensor(storage, offset, size, stride)``, which every other rebuilds from."""
+def _old_tensor(arguments: Sequence[object], item_bytes: int | None = None) -> bool:
+    """``_rebuild_tensor(storage, offset, size, stride)``, which every other rebuilds from.
+
+    ``item_bytes`` is of the tensor's elements, where they are not the storage's.
+    """
     if len(arguments) != 4:
         return False
     storage, offset, size, stride = arguments
@@ -93,12 +100,15 @@ def _old_tensor(arguments: Sequence[object]) -> bool:
     sizes, strides = _counts(size.items), _counts(stride.items)
     if offset < 0 or sizes is None or strides is None or not len(sizes) == len(strides) <= _MOST_DIMENSIONS:
         return False
+    there = storage.elements
+    if item_bytes is not None:
+        there = there * storage.allowed.item_bytes // item_bytes
     elements = prod(sizes)
     last = offset + sum((count - 1) * step for count, step in zip(sizes, strides, strict=True))
     # CVE-2026-24747 was the other half of this: a storage with fewer bytes than it claims. See archive.py.
-    if elements and last >= storage.elements:
+    if elements and last >= there:
         raise RefusalError("a tensor reaches beyond its storage")
-    if elements > max(storage.elements, _LARGEST_VIEW):
+    if elements > max(there, _LARGEST_VIEW):
         raise RefusalError("a tensor repeats its storage until it fills memory")
     return True
 

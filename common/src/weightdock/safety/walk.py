@@ -52,18 +52,32 @@ class Walk:
         pickle = _Pickle(self._allowed, self.found, self.storages)
         handlers, start = pickle.handlers(), stream.tell()
         at: int | None = start
+        following = framed = start
         try:
             for opcode, argument, at in islice(pickletools.genops(stream), MAX_OPCODES):  # noqa: B007 (used below)
                 handlers[opcode.name](argument)
+                following = stream.tell()
+                if opcode.name == "FRAME":
+                    framed = max(framed, following + (argument or 0))
+            if framed > following:
+                # C's unpickler has read all of the frame: the next pickle of the file begins for it after that.
+                raise RefusalError("a frame reaches beyond its pickle", named=True)
             return pickle.result()
         except RefusalError as refusal:
             raise refusal.within(f"byte {at}") from None
         # What pickletools raises for a damaged argument; a warning is what `-W error` makes of an odd escape.
         except (ValueError, struct.error, OverflowError, IndexError, Warning) as error:
             reason = f"the pickle at byte {start} breaks off or is none: {shown(str(error))}"
+            text = stream.getvalue()[following + 1 : stream.tell()]
+            no_number = str(error).startswith("invalid literal for int") and not _may_be_a_number(text)
             # The other errors may be of pickletools alone, or of a limit here: an unpickler might go on.
-            broken = str(error).endswith("unknown") or str(error).startswith("invalid literal for int")
+            broken = str(error).endswith("unknown") or no_number
             raise RefusalError(reason, where=f"byte {at}", broken=broken) from error
+
+
+def _may_be_a_number(text: bytes) -> bool:
+    """Whether an unpickler may find one in an opcode's line: C's ends at a zero byte, and knows hexadecimal."""
+    return text.lstrip(b" \t\n\v\f\r+-")[:1].isdigit()
 
 
 class _Pickle(Stack):
@@ -99,7 +113,7 @@ class _Pickle(Stack):
             raise RefusalError(f"protocol {protocol}, and there are those up to {_MAX_PROTOCOL}", broken=True)
 
     def _frame(self, _: object) -> None:
-        pass  # says how much to read at once, and changes nothing
+        pass  # says how much to read at once; see Walk.follow
 
     def _stop(self, _: object) -> None:
         self._ended = True
