@@ -102,7 +102,10 @@ def test_a_pattern_stands_for_what_is_on_the_hub_and_a_name_that_is_not_there_is
     assert some == ["convnext_tiny.dinov3_lvd1689m", "convnext_tiny.eupe_lvd1689m"]
     assert none == []
     assert count > 1_700
-    assert refused == "the weights of timm/gcvit_base.in1k are not on the hub"
+    absent, *unknown = refused
+    assert absent[0] == "the weights of timm/gcvit_base.in1k are not on the hub"
+    assert [what for what, _ in unknown] == ["Model weight file mapping unknown"] * 2
+    assert "convnext_tiny.in12k_ft_in1k," in unknown[0][1]
 
 
 @pytest.mark.parametrize("image", LIMITS)

@@ -112,13 +112,22 @@ def test_a_run_that_ends_half_way_is_finished_by_the_next(bench: Bench) -> None:
     assert bench.stored() == stored_under("alpha", "delta")
 
 
-def test_without_entries_to_drop_the_manifest_is_not_touched(bench: Bench) -> None:
+def test_what_was_adopted_since_it_was_listed_stays_though_none_of_the_listed_had_an_entry(bench: Bench) -> None:
+    prune.remove(bench.store, PREFIX, bench.find())
+    bench.store.keep(key_of("gamma"), content("gamma"), modified=OLD)
+    found = bench.find()
+    manifest.publish(bench.store, PREFIX, TOY, {"gamma": entry("gamma")})
+    assert [one.outcome for one in prune.remove(bench.store, PREFIX, found).results] == [Outcome.DIFFERS]
+    assert (bench.stored(), bench.published()) == (stored_under("alpha", "gamma", "delta"), {"alpha", "gamma", "delta"})
+
+
+def test_without_entries_to_drop_the_manifest_is_only_read(bench: Bench) -> None:
     prune.remove(bench.store, PREFIX, bench.find())
     bench.store.keep(key_of("epsilon"), b"old and unknown", modified=OLD)
     found = bench.find()
     bench.store.requests.clear()
     prune.remove(bench.store, PREFIX, found)
-    assert bench.store.requests == [f"delete {key_of('epsilon')}"]
+    assert bench.store.requests == [f"read_document {MANIFEST}", f"delete {key_of('epsilon')}"]
 
 
 def test_where_nothing_is_in_vain_nothing_is_asked(bench: Bench) -> None:

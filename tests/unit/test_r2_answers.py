@@ -32,8 +32,15 @@ def test_an_absent_object_is_an_answer(tmp_path: Path) -> None:
 
 def test_a_head_gives_size_etag_and_digest() -> None:
     sha256 = digest(WEIGHTS)
-    with scripted(Answer(headers=(("ETag", '"e"'), ("X-Amz-Meta-Sha256", sha256.hex)), promised_bytes=20)) as script:
-        assert store_at(script.url).head(KEY) == StoredObject(KEY, 20, '"e"', sha256)
+    for said in (sha256.hex, sha256.hex.upper()):
+        with scripted(Answer(headers=(("ETag", '"e"'), ("X-Amz-Meta-Sha256", said)), promised_bytes=20)) as script:
+            assert store_at(script.url).head(KEY) == StoredObject(KEY, 20, '"e"', sha256)
+
+
+@pytest.mark.parametrize("said", ["", "x", "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=", "0" * 63])
+def test_what_is_no_digest_in_an_objects_metadata_says_nothing(said: str) -> None:
+    with scripted(Answer(headers=(("ETag", '"e"'), ("X-Amz-Meta-Sha256", said)), promised_bytes=20)) as script:
+        assert store_at(script.url).head(KEY) == StoredObject(KEY, 20, '"e"')
 
 
 def test_an_answer_that_describes_no_object_is_said_to_be_none() -> None:

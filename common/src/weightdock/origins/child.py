@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -43,6 +44,8 @@ from weightdock.settings.variables import inherited_environment
 _POLL_SECONDS = 0.5
 _SHARE = 20
 _LITTLE_BYTES = 64 * 1024 * 1024
+
+_SEE_OR_MORE_MEMORY = "see what it printed, if it did; if it was memory, give the container more: WEIGHTDOCK_MEMORY"
 
 _Answer = TypeVar("_Answer")
 
@@ -104,7 +107,7 @@ class OriginProcess:
             raise WeightdockError(
                 f"the loader ended while it had {_subject(request)}",
                 cause=f"its process ended with status {status} (negative: killed by that signal; -9 is often memory)",
-                next="see what it printed, if it did; if it was memory, give the container more: WEIGHTDOCK_MEMORY",
+                next=_SEE_OR_MORE_MEMORY,
             )
         try:
             answer: dict[str, Any] = json.loads(line)
@@ -194,21 +197,30 @@ def answer(origin: Origin, request: Mapping[str, Any]) -> dict[str, Any]:
                 return {"locked": locked_fields(origin.lock(spec_from(request["spec"]), Path(request["path"])))}
             case _:
                 return acquired_fields(origin.acquire(spec_from(request["spec"]), Path(request["path"])))
-    except (OriginError, MemoryError, OSError, RuntimeError) as error:  # by these the libraries tell of a full disk
-        if full := _of_the_disk(error, request):
-            return {"error": error_fields(full)}
-        if isinstance(error, OriginError):
-            return {"error": error_fields(error)}
-        raise
-    except WeightdockError as error:
-        return {"error": error_fields(error)}
-    except ModuleNotFoundError as error:
-        missing = ConfigurationError(
+    except Exception as error:
+        return {"error": error_fields(_told(error, request))}
+
+
+def _told(error: Exception, request: Mapping[str, Any]) -> WeightdockError:
+    """What a library raised, in our words."""
+    # By these the libraries tell of a full disk.
+    is_of_disk = isinstance(error, OriginError | MemoryError | OSError | RuntimeError)
+    if is_of_disk and (full := _of_the_disk(error, request)):
+        return full
+    if isinstance(error, WeightdockError):
+        return error
+    if isinstance(error, ModuleNotFoundError):
+        return ConfigurationError(
             f"{error.name} is not installed here",
             cause="a model comes from its origin by its framework's own loader, with all that it needs, or not at all",
             next="use its uploader image, or install it; without WEIGHTDOCK_ORIGIN=allow `resolve` needs none",
         )
-        return {"error": error_fields(missing)}
+    traceback.print_exception(error)
+    return WeightdockError(
+        f"the loader failed while it had {_subject(request)}",
+        cause=f"{type(error).__name__}: {error}",
+        next=_SEE_OR_MORE_MEMORY,
+    )
 
 
 def _of_the_disk(error: Exception, request: Mapping[str, Any]) -> StoreError | None:

@@ -11,7 +11,7 @@ import hashlib
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
@@ -110,7 +110,9 @@ def _registered(spec: ModelSpec) -> tuple[str, str, str]:
     """Timm's name for the model, its repository on the hub, and its licence. Raises ConfigurationError."""
     timm = library()
     asset = spec.asset or spec.model.name
-    cfg = timm.get_pretrained_cfg(asset) if timm.is_model(asset) else None
+    cfg = None
+    with suppress(RuntimeError):  # of an architecture that timm knows, with a training that it does not
+        cfg = timm.get_pretrained_cfg(asset) if timm.is_model(asset) else None
     if cfg is not None and cfg.url and not cfg.hf_hub_id:
         raise ConfigurationError(
             f"the weights of {spec.model} are not on the hub",

@@ -135,10 +135,11 @@ class Ultralytics:
             answer = requests.get(f"{host}/repos/{_REPOSITORY}/releases/tags/{self._tag}", timeout=_TIMEOUT_SECONDS)
             answer.raise_for_status()
             assets = answer.json()["assets"]
-        except (requests.RequestException, ValueError, KeyError) as error:
+            return {asset["name"]: (int(asset["size"]), asset.get("digest") or "") for asset in assets}
+        # The last four are what another answer than GitHub's makes of that line.
+        except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
             print(f"no published digests: {type(error).__name__} from {host}", flush=True)
             return {}
-        return {asset["name"]: (int(asset["size"]), asset.get("digest") or "") for asset in assets}
 
     def _refused(self, spec: ModelSpec, url: str, error: Exception) -> OriginError:
         reason: BaseException = error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 
@@ -60,9 +61,11 @@ class R2Store:
 
         def request() -> StoredObject:
             with self._bucket.data.head(self._path(key)) as answer:
-                sha256 = answer.headers.get("x-amz-meta-sha256")
                 size, etag = _described(answer.headers, key)
-                return StoredObject(key, size, etag, Digest(sha256) if sha256 else None)
+                sha256 = None
+                with suppress(IntegrityError):  # anybody may have put it there: what is no digest says nothing
+                    sha256 = Digest.parse(answer.headers.get("x-amz-meta-sha256", ""))
+                return StoredObject(key, size, etag, sha256)
 
         return self._bucket.ask_unless(ABSENT, f"show {key}", request)
 

@@ -56,10 +56,14 @@ def find(
 
 def remove(store: ObjectStore, prefix: str, prunable: Prunable) -> RunReport:
     """Remove the objects that were listed. Raises StoreError."""
-    named = set[str]()  # what somebody published since the list, though its bytes may be the same
+    if not prunable.objects:
+        return RunReport(())
     if prunable.entries:
         left = manifest.publish(store, prefix, prunable.framework, {}, gone=prunable.entries)
-        named = {entry.key(prefix) for entry in left.entries.values()}
+    else:
+        left = manifest.read(store, prefix, prunable.framework)
+    # What somebody published since the list, though its bytes may be the same.
+    named = {entry.key(prefix) for entry in left.entries.values()}
     rows = [
         unknown_row(
             found,
