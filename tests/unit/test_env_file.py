@@ -36,6 +36,7 @@ SAME = {
     "several lines": 'A="x\ny"\nB=2\n',
     "beyond ASCII": "A=é\n",
     "a backslash": "A=a\\nb\n",
+    "an odd space in a comment": "# a\u00a0b\r\nA=1\n",
     "a variable": "B=x\nA=https://${B}.example\n",
     "a variable without braces": "B=x\nA=$B-y\n",
     "a variable in quotes": 'B=x\nA="${B}"\n',
@@ -60,6 +61,14 @@ REFUSED = {
     "a comment in place of a value": f"A= # {SECRET}\n",
     "a comment after a tab": f"A=x\t# {SECRET}\n",
     "a zero byte": f"A={SECRET}\0\n",
+    "YAML with a comment": f"A: #{SECRET}\n",
+    "YAML with an equal sign": f"A: ={SECRET}\n",
+    "a lone carriage return": f"A={SECRET}\rB=1\n",
+    "one in quotes": f"A='{SECRET}\rx'\n",
+    "one in a comment": f"# {SECRET}\rB=1\n",
+    "a line separator": f"A={SECRET}\u2028\n",
+    "a form feed": f"A={SECRET}\f\n",
+    "a space that does not break": f"A={SECRET}\u00a0\n",
 }
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from support.lock_samples import home_of, locked_toy
 from support.samples import TOY, content, digest
 from weightdock import catalogue
-from weightdock.artifact import Digest, ModelId
-from weightdock.catalogue import ModelSpec, lock
+from weightdock.artifact import LARGEST_OBJECT_BYTES, Digest, ModelId
+from weightdock.catalogue import ModelSpec, lock, models_file
 from weightdock.catalogue.lock import Locked
 from weightdock.errors import ConfigurationError, ExitCode
 
@@ -30,7 +30,7 @@ LOCKS = st.lists(
         asset=TEXTS,
         url=TEXTS,
         revision=TEXTS,
-        size_bytes=st.integers(min_value=0, max_value=2**63 - 1),
+        size_bytes=st.integers(min_value=0, max_value=LARGEST_OBJECT_BYTES),
         sha256=st.from_regex(r"[0-9a-f]{64}", fullmatch=True).map(Digest),
         licence=TEXTS,
         versions=st.dictionaries(TEXTS, TEXTS, max_size=3),
@@ -182,6 +182,7 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
     "without versions": (_with(versions=None), "KeyError: 'versions'"),
     "a size that is a text": (_with(size="20"), NUMBERS_WANTED),
     "a size that is a truth": (_with(size=True), NUMBERS_WANTED),
+    "a size that no object has": (_with(size=10**400), NUMBERS_WANTED),
     "a size that is no whole number": (_with(size=20.0), NUMBERS_WANTED),
     "versions that are a text": (_with(versions="1.0"), NUMBERS_WANTED),
     "a version that is a number": (_with(versions={"toy": 1.0}), TEXTS_WANTED),
@@ -201,6 +202,17 @@ def test_a_malformed_lock_is_refused_and_named(tmp_path: Path, text: str | bytes
             f"error: {home / 'toy' / 'models.lock'} is malformed\ncause: {cause}\nnext: {next}"
         )
         assert refused.value.exit_code is ExitCode.USAGE
+
+
+def test_a_folder_in_its_place_is_no_lock_and_no_catalogue(tmp_path: Path) -> None:
+    home = home_of(tmp_path, locked="")
+    for name in ("models.lock", "models.toml"):
+        (home / "toy" / name).unlink()
+        (home / "toy" / name).mkdir()
+    for read in (lock.read, models_file.read):
+        with pytest.raises(ConfigurationError, match="is malformed") as refused:
+            read(TOY, home)
+        assert "Is a directory" in refused.value.cause
 
 
 def test_a_negative_size_is_none(tmp_path: Path) -> None:

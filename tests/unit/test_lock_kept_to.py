@@ -95,6 +95,8 @@ def test_what_differs_from_its_lock_is_an_integrity_error_that_names_both(
     store = MemoryStore()
     report = _upload(toy, store, tmp_path / "cache", spec()._replace(locked=locked))
     assert _refusal(report) == cause
+    assert report.results[0].error
+    assert report.results[0].error.next.endswith("find out why the origin changed it; if it is meant: make lock")
     assert store.contents() == {}
     assert not [path for path in tree(tmp_path / "cache") if path.startswith(("toy/", ".receipts/"))]
 

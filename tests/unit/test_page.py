@@ -87,7 +87,15 @@ def test_the_report_of_a_run_is_the_last_line_of_what_it_wrote(tmp_path: Path, b
     ]
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\n", b"{}", b"[]", b"\xff", b'{"results": [1]}', b"[" * 100_000])
+_ODD_RUNS = (
+    b'{"results": [], "operations": {"class_a": "x", "class_b": 1}}',
+    b'{"results": [], "operations": {"class_a": 1%s, "class_b": 1}}' % (b"0" * 400),
+)
+
+
+@pytest.mark.parametrize(
+    "content", [*_ODD_RUNS, None, b"", b"\n", b"{}", b"[]", b"\xff", b'{"results": [1]}', b"[" * 100_000]
+)
 def test_a_file_that_is_no_report_is_a_usage_error_that_names_it(tmp_path: Path, content: bytes | None) -> None:
     saved = tmp_path / "run.json"
     if content is not None:

@@ -66,6 +66,15 @@ def test_a_damaged_download_is_neither_loaded_nor_uploaded_nor_kept(
     assert list((bench.root / ".partial").iterdir()) == []
 
 
+def test_where_the_object_is_gone_and_the_origin_has_other_bytes_the_way_on_is_named(bench: Bench) -> None:
+    manifest.publish(bench.store, PREFIX, TOY, {"beta": entry("beta", b"saved by an older torch")})
+    (row,) = [row for row in bench.run().results if row.model.name == "beta"]
+    assert row.error
+    assert "and the manifest says" in row.error.cause
+    assert row.error.next.endswith("if it is meant: weightdock-driver upload --force --model toy/beta")
+    assert bench.stored() == objects_of("alpha", "gamma")
+
+
 def test_a_file_that_gives_no_model_is_neither_uploaded_nor_kept(bench: Bench) -> None:
     bench.loader.unloadable.add("beta")
     report = bench.run()

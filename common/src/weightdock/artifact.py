@@ -51,6 +51,10 @@ class ModelId(NamedTuple("ModelId", [("framework", Framework), ("name", str)])):
         return f"{self.framework}/{self.name}"
 
 
+LARGEST_OBJECT_BYTES = 5 << 40
+"""Of one object in R2 (https://developers.cloudflare.com/r2/platform/limits/)."""
+
+
 class Digest(NamedTuple("Digest", [("hex", str)])):
     """A sha256 in lower-case hexadecimal."""
 

@@ -20,6 +20,9 @@ from weightdock.errors import ConfigurationError
 _VARIABLE = re.compile(
     r"\$(?:(?P<dollar>\$)|(?P<bare>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)(?:(?P<kind>:?-)(?P<default>[^${}]*))?\})"
 )
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_LONE_RETURN = re.compile(r"\r(?!\n)")  # ends a line for dotenv alone
+_ODD_SPACE = re.compile(r"[^\S \t\r\n]")  # dotenv takes it off a value's end
 _VALUE = re.compile(r"[^=]*=\s*(.*)", re.DOTALL)
 _IN_SINGLE_QUOTES = re.compile(r"[^=]*=\s*'((?:\\'|[^'])*)'")  # where a backslash stands for itself
 # compose takes these for the value, dotenv and whoever wrote them for a comment.
@@ -29,7 +32,7 @@ _DOUBTFUL_COMMENT = re.compile(r"[^=]*=[ \t]+#|[^\n]*\t#")
 def read(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """The variables of the file; ``environ`` wins where one refers to another. Raises ConfigurationError."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")  # with the line ends that it has
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"{path} cannot be read", cause=str(error), next="make it a readable UTF-8 file"
@@ -47,14 +50,11 @@ def readable_by_others(path: Path) -> bool:
 
 def _values(path: Path, text: str, environ: Mapping[str, str], above: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for binding in parse_stream(StringIO(text)):
-        line = binding.original.line
-        if binding.error or "\0" in binding.original.string:
-            raise _unreadable(path, line, "it is no NAME=value, or a quote is not closed")
+        line, quote = binding.original.line, _quote(binding)
+        if misread := _misread(binding, quote):
+            raise _unreadable(path, line, misread)
         if binding.key is None or binding.value is None:
             continue
-        quote = _quote(binding)
-        if not quote and _DOUBTFUL_COMMENT.match(binding.original.string):
-            raise _unreadable(path, line, "docker compose takes what follows the # for the value, not for a comment")
         if quote == "'":
             raw = _IN_SINGLE_QUOTES.match(binding.original.string)
             yield binding.key, (raw[1] if raw else binding.value).replace("\\'", "'")
@@ -67,6 +67,24 @@ def _values(path: Path, text: str, environ: Mapping[str, str], above: Mapping[st
             cause = "it has a $NAME that is set nowhere; in single quotes a $ stands for itself, ${NAME:-} may be empty"
             raise _unreadable(path, line, cause)
         yield binding.key, _VARIABLE.sub(lambda match: _filled(match, environ, above), binding.value)
+
+
+def _misread(binding: Binding, quote: str) -> str:
+    """What in the form of these lines compose reads otherwise, or nobody can read. Empty: nothing."""
+    text = binding.original.string
+    if binding.error or "\0" in text:
+        return "it is no NAME=value, or a quote is not closed"
+    if _LONE_RETURN.search(text):
+        return "it has a carriage return that ends no line"
+    if binding.key is None:
+        return ""
+    if not _NAME.fullmatch(binding.key):
+        return "it is no NAME=value"
+    if _ODD_SPACE.search(text):
+        return "it has a white space that is neither a space nor a tab"
+    if binding.value is not None and not quote and _DOUBTFUL_COMMENT.match(text):
+        return "docker compose takes what follows the # for the value, not for a comment"
+    return ""
 
 
 def _quote(binding: Binding) -> str:

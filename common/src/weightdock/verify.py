@@ -29,11 +29,12 @@ def identity_of(status: os.stat_result) -> Identity:
 
 
 class Expectation(NamedTuple):
-    """What somebody who knows says of a file. None where they say nothing."""
+    """What somebody who knows says of a file. None where they say nothing; ``advice`` is for a file that differs."""
 
     said_by: str
     size_bytes: int | None = None
     sha256: Digest | None = None
+    advice: str = "find out who changed it, origin or store"
 
 
 class VerifiedFile(NamedTuple):
@@ -72,11 +73,11 @@ def verify(
     size = identity[0]
     for expectation in expected:
         if expectation.size_bytes not in (None, size):
-            raise _differs(model, "size", f"{size} bytes", f"{expectation.size_bytes} bytes", expectation.said_by)
+            raise _differs(model, "size", f"{size} bytes", f"{expectation.size_bytes} bytes", expectation)
     sha256 = streamed or sha256_of(path)
     for expectation in expected:
         if expectation.sha256 not in (None, sha256):
-            raise _differs(model, "sha256", str(sha256), str(expectation.sha256), expectation.said_by)
+            raise _differs(model, "sha256", str(sha256), str(expectation.sha256), expectation)
     verdict = judge(path) if judge else None
     if load:
         load(path)
@@ -95,9 +96,9 @@ def sha256_of(path: Path) -> Digest:
     return Digest(digest.hexdigest())
 
 
-def _differs(model: ModelId, what: str, found: str, wanted: str, said_by: str) -> IntegrityError:
+def _differs(model: ModelId, what: str, found: str, wanted: str, expected: Expectation) -> IntegrityError:
     return IntegrityError(
         f"{model} is not what it should be",
-        cause=f"its {what} is {found}, and {said_by} says {wanted}",
-        next="nothing was kept of it; run again, and if it stays so, find out who changed it, origin or store",
+        cause=f"its {what} is {found}, and {expected.said_by} says {wanted}",
+        next=f"nothing was kept of it; run again, and if it stays so, {expected.advice}",
     )

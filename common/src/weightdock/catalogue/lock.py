@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from weightdock.artifact import Digest, Framework, ModelId
+from weightdock.artifact import LARGEST_OBJECT_BYTES, Digest, Framework, ModelId
 from weightdock.errors import ConfigurationError, WeightdockError
 
 SCHEMA = 1
@@ -53,7 +53,7 @@ def read(framework: Framework, home: Path) -> dict[str, Locked]:
         document = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
     except FileNotFoundError:
         return {}
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _malformed(path, str(error)) from error
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:
@@ -97,7 +97,7 @@ def _once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
 
 def _locked(model: ModelId, fields: Mapping[str, object]) -> Locked:
     size, versions = fields["size"], fields["versions"]
-    if type(size) is not int or size < 0 or not isinstance(versions, dict):
+    if type(size) is not int or not 0 <= size <= LARGEST_OBJECT_BYTES or not isinstance(versions, dict):
         raise TypeError(f"{model.name}: size is a number and versions a table")
     texts = {name: fields[name] for name in ("asset", "url", "revision", "licence")}
     if not all(isinstance(text, str) for text in (*texts.values(), *versions.values())):

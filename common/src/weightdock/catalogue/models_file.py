@@ -45,7 +45,7 @@ def read(framework: Framework, home: Path) -> ModelsFile:
         text = path.read_text(encoding="utf-8")
         document = tomllib.loads(text)
     # tomllib raises more than its own error: for a number of thousands of digits, for what is nested too deep.
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _malformed(path, str(error), "TOML") from error
     for key in document.keys() - {"extension", "models"}:
         raise _malformed(path, _at(text, key, f"unknown key `{key}`"), "`extension` and `[models.<name>]`")

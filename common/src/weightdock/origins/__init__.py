@@ -14,6 +14,7 @@ from typing import Protocol
 from weightdock.artifact import Digest, Provenance
 from weightdock.catalogue import ModelSpec
 from weightdock.catalogue.lock import Locked
+from weightdock.verify import Expectation
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,12 @@ class Origin(Protocol):
 
     def names(self, pattern: str) -> tuple[str, ...]:
         """The framework's own names with pretrained weights that match a glob."""
+
+
+def as_locked(locked: Locked) -> Expectation:
+    """What ``models.lock`` says of the origin's file."""
+    advice = "find out why the origin changed it; if it is meant: make lock"
+    return Expectation("models.lock", locked.size_bytes, locked.sha256, advice)
 
 
 def could_not_locate(spec: ModelSpec, places: tuple[Path, ...]) -> str:

@@ -23,7 +23,7 @@ from weightdock.artifact import Digest, Provenance
 from weightdock.catalogue import ModelSpec, nearest
 from weightdock.catalogue.lock import Locked
 from weightdock.errors import ConfigurationError, IntegrityError, OriginError
-from weightdock.origins import AcquiredFile, could_not_locate
+from weightdock.origins import AcquiredFile, as_locked, could_not_locate
 from weightdock.settings import Settings
 from weightdock.verify import Expectation, sha256_of, verify
 
@@ -158,7 +158,7 @@ def _download(spec: ModelSpec, repository: str, said: _Said) -> Path:
         )
     expected = [Expectation("the hub", said.size_bytes, said.sha256)]
     if spec.locked:
-        expected.append(Expectation("models.lock", spec.locked.size_bytes, spec.locked.sha256))
+        expected.append(as_locked(spec.locked))
     try:
         verify(spec.model, path, expected)
     except IntegrityError:

@@ -20,6 +20,7 @@ _HOST = re.compile(r"[A-Za-z0-9._:-]+")
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _PART = re.compile(r"[A-Za-z0-9._=-]+")
 _MEMORY = re.compile(r"([1-9][0-9]{0,11})([kmg]?)b?", re.IGNORECASE)  # as compose writes it
+_BYTES = re.compile(r"[0-9]{1,18}")
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -171,9 +172,9 @@ def _bytes(given: Variables, name: str) -> int | None:
     value = given.plain(name)
     if not value:
         return None
-    if not value.isascii() or not value.isdecimal():
+    if not _BYTES.fullmatch(value):
         raise ConfigurationError(
-            f"{name} cannot be {value!r}", cause="it is a number of bytes", next=f"{name}=50000000000"
+            f"{name} cannot be {value[:80]!r}", cause="it is a number of bytes", next=f"{name}=50000000000"
         )
     return int(value)
 

@@ -18,14 +18,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
-from weightdock.artifact import Digest, Framework, ModelId, ObjectKey, Provenance, object_key
+from weightdock.artifact import LARGEST_OBJECT_BYTES, Digest, Framework, ModelId, ObjectKey, Provenance, object_key
 from weightdock.errors import ManifestError, StoreError, WeightdockError
 from weightdock.safety import Verdict
 from weightdock.store import ObjectStore
 
 SCHEMA = 1
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")  # ISO 8601 in UTC
-_LARGEST_OBJECT = 5 << 40  # bytes: https://developers.cloudflare.com/r2/platform/limits/
 _ATTEMPTS = 40
 _WAIT_SECONDS = (0.3, 1.5)
 """How long to wait, at random between these, before trying again: R2 takes one write a second for a key."""
@@ -139,7 +138,7 @@ def _entry(framework: Framework, name: str, fields: Mapping[str, object]) -> Ent
     model, key, size = ModelId(framework, name), str(fields["key"]), fields["size"]
     prefix, _, file = key.rpartition(f"/{framework}/")
     extension = file.removeprefix(f"{name}.")
-    if key != object_key(prefix, model, extension) or type(size) is not int or not 0 <= size <= _LARGEST_OBJECT:
+    if key != object_key(prefix, model, extension) or type(size) is not int or not 0 <= size <= LARGEST_OBJECT_BYTES:
         raise ValueError(f"{name} has key {key[:200]!r} and size {str(size)[:30]}")
     origin = fields["origin"]
     if not isinstance(origin, dict):

@@ -78,8 +78,19 @@ def read_run(path: Path) -> RunReport:
     """The report that ``--json`` or ``--events`` wrote: the file's last line. Raises ConfigurationError."""
     try:
         *_, last = path.read_text(encoding="utf-8").splitlines()
-        return report.from_json(json.loads(last))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, WeightdockError) as error:
+        run = report.from_json(json.loads(last))
+        report.totals(run)  # numbers that are none fail here
+        return run
+    except (
+        OSError,
+        ValueError,
+        ArithmeticError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        WeightdockError,
+    ) as error:
         raise ConfigurationError(
             f"{path} is no report of a run",
             cause=f"{type(error).__name__}: {error}".splitlines()[0],
