@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import secrets
 import signal
 import socket
@@ -145,6 +146,30 @@ def test_a_signal_stops_and_removes_both_containers(bench: Bench, number: signal
     assert f"stopped by {number.name}; removed weightdock-timm-" in err
 
 
+def test_a_terminal_that_goes_away_stops_the_containers_as_sighup_does(bench: Bench) -> None:
+    """The kernel sends SIGHUP, and whatever is written there from then on fails."""
+    tag = bench.images(timm="wait")
+    ours, theirs = pty.openpty()
+    command = ["setsid", "--ctty", "--wait", *bench.command(tag, "--model", "convnext_tiny")]
+    with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        seen = b""
+        while b"convnext_tiny" not in seen or b"upload" not in seen:
+            seen += os.read(ours, 4096)
+        began = time.monotonic()
+        os.close(ours)
+        assert process.wait(60) == 129
+    assert time.monotonic() - began < 4, "it was not asked to end, only killed after the grace of 5 s"
+    assert docker("ps", "--all", "--quiet", "--filter", f"ancestor=weightdock/timm-uploader:{tag}") == ""
+
+
+def test_a_stderr_that_takes_nothing_ends_no_run(bench: Bench) -> None:
+    command = bench.command(bench.images(timm="succeed"), "--model", "convnext_tiny")
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stdout.splitlines()[-1]) == (0, "1 model: 1 uploaded · 1.0 MB")
+
+
 def test_a_second_ctrl_c_does_not_wait_and_leaves_no_container(bench: Bench) -> None:
     ran = bench.run(bench.images(timm="stubborn"), "--model", "convnext_tiny")
     ran.until("upload started")
@@ -185,6 +210,16 @@ def test_what_is_to_be_kept_is_kept_even_from_the_next_run(bench: Bench) -> None
         assert "\nkept weightdock-timm-" in err
         assert bench.run(bench.images(timm="succeed"), "--model", "convnext_tiny").end()[0] == 0
         assert ran.containers == [kept]
+    finally:
+        docker("rm", "--force", kept)
+
+
+def test_what_is_to_be_kept_and_does_not_end_is_ended_and_kept(bench: Bench) -> None:
+    ran = bench.run(bench.images(timm="stubborn"), "--model", "convnext_tiny", "--keep", "--timeout", "2s")
+    ran.end()
+    (kept,) = ran.containers
+    try:
+        assert docker("inspect", "--format", "{{.State.Running}}", kept).strip() == "false"
     finally:
         docker("rm", "--force", kept)
 

@@ -1,4 +1,4 @@
-"""A folder that the containers may not write to, told by its name on the engine's host and with what helps there.
+"""What a container says of its files, told by their names on the engine's host and with what helps there.
 
 A container knows neither: for it the cache is always in one place, and its user always 10001. An engine that maps
 users (``userns-remap``) or runs without root is another user's there, so what is right on other hosts is wrong.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import errno
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from weightdock.errors import ConfigurationError, WeightdockError
+from weightdock.errors import ConfigurationError, WeightdockError, of_kind
 from weightdock.report import RunReport
 from weightdock_driver.hardening import USER
 from weightdock_driver.run_spec import RunSpec
@@ -42,21 +43,23 @@ class Users:
 
 def explained(report: RunReport, spec: RunSpec, users: Users, where: str = "the engine's host") -> RunReport:
     """The report, with what helps ``where`` the folder is in the place of what helps inside. A volume needs none."""
-    if not spec.mounts or not spec.mounts[0].is_folder:
-        return report
-    rows = (
-        one._replace(error=_told(one.error, spec, users, where)) if one.error and _concerns(one.error) else one
-        for one in report.results
-    )
+    rows = (one._replace(error=_told(one.error, spec, users, where)) if one.error else one for one in report.results)
     return report._replace(results=tuple(rows))
 
 
-def _concerns(error: WeightdockError | None) -> bool:
-    return bool(error and _UNWRITABLE.fullmatch(error.what) and error.cause.startswith(_NO_RIGHT))
+def _told(error: WeightdockError, spec: RunSpec, users: Users, where: str) -> WeightdockError:
+    if not spec.mounts or not spec.mounts[0].is_folder:
+        return error
+    if _UNWRITABLE.fullmatch(error.what) and error.cause.startswith(_NO_RIGHT):
+        return _unwritable(error, spec, users, where)
+    parts = [error.what, error.cause, error.next.replace("WEIGHTDOCK_CACHE=", "--cache ")]
+    for mount in spec.mounts:
+        parts = [part.replace(mount.target, mount.source) for part in parts]
+    return of_kind(error.exit_code, parts[0], cause=parts[1], next=parts[2])
 
 
-def _told(error: WeightdockError, spec: RunSpec, users: Users, where: str) -> ConfigurationError:
-    folder = spec.mounts[0].source
+def _unwritable(error: WeightdockError, spec: RunSpec, users: Users, where: str) -> ConfigurationError:
+    folder = shlex.quote(spec.mounts[0].source)
     if users.rootless:
         # What belongs to the engine's own user belongs to root inside, who may give it away; nobody else there may.
         whose = f"user {USER} of an engine without root, which is one of its user's subordinate ids"
@@ -66,7 +69,7 @@ def _told(error: WeightdockError, spec: RunSpec, users: Users, where: str) -> Co
         whose = f"user {uid}:{gid}" + (f" there, as this engine maps {USER} (userns-remap)" if users.first else "")
         give = f"sudo chown {uid}:{gid} {folder}"
     return ConfigurationError(
-        f"the cache {folder} cannot be written by the containers",
+        f"the cache {spec.mounts[0].source} cannot be written by the containers",
         cause=f"{error.cause}; they run as {whose}",
         next=f"on {where}: {give}; {_OR_A_VOLUME}",
     )

@@ -158,15 +158,16 @@ def _run(work: Sequence[Job], quiet: bool, timeout: float | None, parallel: int 
 
 
 def _show(merged: RunReport, as_json: bool, table: str, save: Path | None) -> int:
-    click.echo(merged.to_json() if as_json else table)
-    if save:
-        try:
+    try:
+        if save:
             save.parent.mkdir(parents=True, exist_ok=True)
             save.write_text(f"{merged.to_json()}\n", encoding="utf-8")
-        except OSError as error:  # told after the report itself, which must not be lost for it
-            raise ConfigurationError(
-                f"{save} cannot be written", cause=str(error), next="name another file with --save"
-            ) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"{save} cannot be written", cause=str(error), next="name another file with --save"
+        ) from error
+    finally:
+        click.echo(merged.to_json() if as_json else table)  # neither is to be lost for the other
     return merged.exit_code
 
 

@@ -44,12 +44,47 @@ class Display(Protocol):
         """A line between the progress."""
 
 
-def for_stderr(stream: TextIO, clock: Callable[[], float] = time.monotonic, *, quiet: bool = False) -> Display:
+def for_stderr(stream: TextIO | None, clock: Callable[[], float] = time.monotonic, *, quiet: bool = False) -> Display:
     """Bars on a terminal that can move its cursor, else heartbeats; nothing when ``quiet``. Rich heeds NO_COLOR."""
-    if quiet:
+    if quiet or stream is None:  # a process without a stderr
         return Quiet()
     console = Console(file=stream)
-    return Bars(console, clock) if console.is_terminal and not console.is_dumb_terminal else Heartbeat(stream, clock)
+    watched = console.is_terminal and not console.is_dumb_terminal
+    return Unbreakable(Bars(console, clock) if watched else Heartbeat(stream, clock))
+
+
+class Unbreakable:
+    """A display that falls silent where nobody can hear it: a terminal that is gone or a full disk end no run."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+
+    def __enter__(self) -> Self:
+        self._show(lambda display: display.__enter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._show(lambda display: display.__exit__(kind, error, trace))
+
+    def event(self, event: Event) -> None:
+        """See :class:`Display`."""
+        self._show(lambda display: display.event(event))
+
+    def tick(self, running: Sequence[str]) -> None:
+        """See :class:`Display`."""
+        self._show(lambda display: display.tick(running))
+
+    def say(self, text: str) -> None:
+        """See :class:`Display`."""
+        self._show(lambda display: display.say(text))
+
+    def _show(self, doing: Callable[[Display], object]) -> None:
+        try:
+            doing(self._display)
+        except OSError:
+            self._display = Quiet()
 
 
 class Quiet:

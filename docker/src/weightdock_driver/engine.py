@@ -38,11 +38,13 @@ class Engine:
 
     def __init__(self) -> None:
         """Connect and agree on an API version. Raises EngineError when no engine answers."""
-        self._asked = _asked()
+        self._asked = "what docker's own settings say"
         try:
+            self._asked = _asked()
             self._client = _connected()
             _log.debug("engine %s, API %s", self._client.api.base_url, self._client.api.api_version)
-        except (DockerException, OSError, ValueError) as error:
+        # The last two for a config.json that is JSON, and no configuration.
+        except (DockerException, OSError, ValueError, AttributeError, TypeError) as error:
             raise unreachable(error, self._asked) from error
 
     def __enter__(self) -> Self:
@@ -55,7 +57,7 @@ class Engine:
 
     @contextmanager
     def container(self, spec: RunSpec) -> Iterator[Container]:
-        """A container made of ``spec``, not yet started; removed at the end of the ``with``, running or not."""
+        """A container made of ``spec``, not yet started; removed at the end of the ``with``, or ended and kept."""
         for mount in spec.mounts:
             check_mount(mount, self._asked)
         try:
@@ -63,9 +65,8 @@ class Engine:
                 made = self._client.containers.create(**sdk_arguments(spec))
             yield Container(made, spec)
         finally:
-            if not spec.run.keep:
-                # By its name, because a call that failed or timed out may have made it all the same.
-                self._remove(spec.name)
+            # By its name, because a call that failed or timed out may have made it all the same.
+            (self._end if spec.run.keep else self._remove)(spec.name)
 
     def remove_abandoned(self) -> tuple[str, ...]:
         """Remove the containers of drivers of this host that were killed; gives their names."""
@@ -115,6 +116,14 @@ class Engine:
     def swarm(self) -> Swarm:
         """What this engine is asked as a manager of a Swarm."""
         return Swarm(self._client.api)
+
+    def _end(self, name: str) -> None:
+        with _told(f"end {name}", next=f"docker kill {name}"), suppress(NotFound):
+            try:
+                self._client.api.kill(name)
+            except APIError as error:
+                if error.status_code != 409:  # 409: it does not run
+                    raise
 
     def _remove(self, name: str) -> None:
         with _told(f"remove {name}", next=f"docker rm --force --volumes {name}"):

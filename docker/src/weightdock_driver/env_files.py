@@ -14,7 +14,8 @@ from weightdock.settings.variables import Variables, inherited_environment, of_t
 from weightdock_driver.run_spec import Variable
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-AUTHORITY_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")  # Python and httpx, requests, boto3
+AUTHORITY_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")  # boto3, requests, Python and httpx
+"""Where several are set, the first one's is given to the containers: it is what weightdock itself goes by."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,11 @@ def _given(variables: Variables) -> Given:
     proxies = [(name, variables.plain(name) or variables.plain(name.lower())) for name in _PROXIES]
     bundles = [(name, variables.plain(name)) for name in AUTHORITY_VARIABLES if variables.plain(name)]
     for name, value in bundles:
-        if not Path(value).is_file():
+        if not _is_readable(Path(value)):
             raise ConfigurationError(
-                f"{name} cannot be used", cause=f"{value} is no file", next=f"mend the path in {name}, or unset it"
+                f"{name} cannot be used",
+                cause=f"{value} is no file, or not one that this user may read",
+                next=f"mend the path in {name}, or unset it",
             )
     return Given(
         read,
@@ -56,3 +59,10 @@ def _given(variables: Variables) -> Given:
         tuple(Variable(spelt, value) for name, value in proxies if value for spelt in (name, name.lower())),
         Path(bundles[0][1]).resolve() if bundles else None,
     )
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        return path.is_file() and os.access(path, os.R_OK)
+    except PermissionError:  # of a folder above
+        return False

@@ -54,11 +54,11 @@ class Session:
     ) -> None:
         self._stack.close()
         if not self._signals.empty() and error is None:
-            raise Stopped(self._signals.get(), ("everything",))
+            raise Stopped(self._signals.get())
 
     def here(self, jobs: Sequence[Job]) -> RunReport:
         """The jobs as containers of this manager."""
-        ended = run.run(self._engine, jobs, display.Quiet(), self._limits)
+        ended = run.run(self._engine, jobs, display.Quiet(), self._limits, self._signals)
         return report.merge(self._reports(jobs, ended))
 
     def on_swarm(self, services: Sequence[Service]) -> list[RunReport]:
@@ -91,7 +91,7 @@ class Session:
         jobs = [service.job for service in services]
         with swarm_engine.swarm(self._engine, services, self._run, self._jitter) as engine:
             shown = display.for_stderr(sys.stderr, quiet=self._quiet)
-            ended = run.run(engine, jobs, shown, self._limits)
+            ended = run.run(engine, jobs, shown, self._limits, self._signals)
             seconds = [engine.services[service.name].seconds for service in services]
         return list(zip(self._reports(jobs, ended), seconds, strict=True))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -11,8 +12,8 @@ from pathlib import Path
 
 from weightdock.errors import ConfigurationError
 
-CONTAINER_GROUP = 10001
-"""The group of the images' user (images/node/Dockerfile)."""
+CONTAINER_ID = 10001
+"""The images' user, and its group (images/node/Dockerfile)."""
 
 _NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
 _PATIENCE_SECONDS = 30
@@ -22,9 +23,17 @@ def have_folder(folder: Path) -> None:
     """Have the cache's folder; as root also so that the container may write there. Raises ConfigurationError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if _is_root() and folder.stat().st_gid != CONTAINER_GROUP:
-            os.chown(folder, -1, CONTAINER_GROUP)
-            folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o2770)
+        found = folder.stat()
+        if not _is_root() or CONTAINER_ID in (found.st_uid, found.st_gid):
+            return
+        if found.st_gid != 0:
+            raise ConfigurationError(
+                f"the cache {folder} belongs to another group",
+                cause=f"the containers write there as {CONTAINER_ID}:{CONTAINER_ID}, and it is group {found.st_gid}'s",
+                next=f"chown {CONTAINER_ID} {shlex.quote(str(folder))}, which leaves it its group",
+            )
+        os.chown(folder, -1, CONTAINER_ID)
+        folder.chmod(stat.S_IMODE(found.st_mode) | 0o2770)
     except OSError as error:
         raise ConfigurationError(
             f"the cache {folder} cannot be made", cause=str(error), next="WEIGHTDOCK_CACHE=<a folder>, or --cache"

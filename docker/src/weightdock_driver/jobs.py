@@ -164,8 +164,14 @@ def _refuse_loopback(given: Given, request: Request) -> None:
     )
     for name, url in addresses:
         # Of a proxy only: its URL may hold a password, and may have no scheme.
-        shown = urlsplit(url if "//" in url else f"//{url}").netloc.rpartition("@")[2]
-        if _is_loopback(urlsplit(f"//{shown}").hostname or ""):
+        try:
+            shown = urlsplit(url if "//" in url else f"//{url}").netloc.rpartition("@")[2]
+            host = urlsplit(f"//{shown}").hostname or ""
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{name} is no address", cause=str(error), next=f"correct or unset {name}"
+            ) from error
+        if _is_loopback(host):
             raise ConfigurationError(
                 f"{name} cannot be reached from a container",
                 cause=f"{shown} is this machine's loopback address, which inside a container is the container itself",

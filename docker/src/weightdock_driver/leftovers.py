@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 
 def _here() -> str:
-    """The host's name and, on Linux, the namespace of its pids: containers may share the one without the other."""
-    try:
-        return f"{socket.gethostname()}/{Path('/proc/self/ns/pid').stat().st_ino}"
-    except OSError:  # no Linux
-        return socket.gethostname()
+    """The host's name, and on Linux what tells machines and containers apart that share it.
+
+    That is the machine's id, as a digest since it is nobody else's business, and the namespace of the pids, whose
+    number alone is the same on every machine.
+    """
+    parts = [socket.gethostname()]
+    with suppress(OSError):  # of a container, perhaps
+        parts.append(hashlib.sha256(Path("/etc/machine-id").read_bytes()).hexdigest()[:12])
+    with suppress(OSError):  # no Linux
+        parts.append(str(Path("/proc/self/ns/pid").stat().st_ino))
+    return "/".join(parts)
 
 
 HOST = _here()
 
 
 def is_abandoned(driver: str, alive: Callable[[int], bool] | None = None, host: str = HOST) -> bool:
-    """Whether ``driver``, a label's ``host/namespace:pid``, was a process of this host and is no more.
+    """Whether ``driver``, a label's ``HOST:pid``, was a process of this host and is no more.
 
     Of another host's drivers nothing can be known here, so what they made is theirs to remove.
     """

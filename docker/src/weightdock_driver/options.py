@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 
@@ -42,6 +43,12 @@ def _not_empty(_context: click.Context, _option: click.Parameter, value: str | N
     return value
 
 
+def _is_file_name(_context: click.Context, _option: click.Parameter, value: Path | None) -> Path | None:
+    if value is not None and not value.name:
+        raise click.BadParameter("it is empty: name a file, or leave the option out")
+    return value
+
+
 def _is_tag(_context: click.Context, _option: click.Parameter, value: str) -> str:
     if not _TAG.fullmatch(value):
         raise click.BadParameter(f"{value!r} is no tag: up to 128 letters, digits, '_', '.' and '-'")
@@ -68,6 +75,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Write the report
 save = click.option(
     "--save",
     type=click.Path(dir_okay=False, path_type=Path),
+    callback=_is_file_name,
     metavar="FILE",
     help="Also keep the report as JSON: what `weightdock status --html … --run FILE` charts.",
 )
@@ -122,6 +130,7 @@ def examples(*lines: str) -> str:
 
 
 def tell(text: str, quiet: bool = False) -> None:
-    """Say something on stderr, unless there is nothing to say."""
+    """Say something on stderr, unless there is nothing to say, or nobody hears it."""
     if text and not quiet:
-        click.echo(text, err=True)
+        with suppress(OSError):
+            click.echo(text, err=True)

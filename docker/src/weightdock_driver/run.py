@@ -78,20 +78,29 @@ class Limits:
     grace: float = GRACE_SECONDS
 
 
-def run(engine: Engine, jobs: Sequence[Job], display: Display, limits: Limits = Limits()) -> tuple[Ended, ...]:
+def run(
+    engine: Engine,
+    jobs: Sequence[Job],
+    display: Display,
+    limits: Limits = Limits(),
+    earlier: SimpleQueue[signal.Signals] | None = None,
+) -> tuple[Ended, ...]:
     """Run every job's container to its end and remove it, whatever happens; the ends, in the order of ``jobs``.
 
-    What has not ended when the time is up is stopped, and lost. Raises EngineError when one cannot be made or started
-    (then none is left running), Stopped on a signal.
+    What has not ended when the time is up is stopped, and lost. ``earlier`` has the signals that came before. Raises
+    EngineError when one cannot be made or started (then none is left running), Stopped on a signal.
     """
     inbox: _Inbox = SimpleQueue()
+    names, kept = tuple(job.spec.name for job in jobs), any(job.spec.run.keep for job in jobs)
     with delivered_to(inbox.put):
+        if earlier and not earlier.empty():
+            raise Stopped(earlier.get())
         with ExitStack() as stack:
             containers = [stack.enter_context(engine.container(job.spec)) for job in jobs]
             with display:
                 heard = _listen(containers, inbox, display, limits)
         if isinstance(heard, signal.Signals):  # only out here is it true that they are removed
-            raise Stopped(heard, tuple(job.spec.name for job in jobs))
+            raise Stopped(heard, f"{'kept' if kept else 'removed'} {', '.join(names)}")
         return heard
 
 

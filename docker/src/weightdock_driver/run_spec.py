@@ -15,7 +15,7 @@ from weightdock_driver import hardening
 RUN_LABEL = "weightdock.run"
 ROLE_LABEL = "weightdock.role"
 DRIVER_LABEL = "weightdock.driver"
-"""``host/namespace:pid`` of the driver, so that what a killed driver left can be told from what a living one runs."""
+"""``leftovers.HOST:pid`` of the driver, so that what a killed driver left can be told from what a living one runs."""
 
 KEEP_LABEL = "weightdock.keep"
 """On what a user wants to keep: no later run removes it."""

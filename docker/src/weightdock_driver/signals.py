@@ -11,12 +11,12 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # SIGHUP: the terminal or the ssh sess
 
 
 class Stopped(Exception):  # noqa: N818  # an order that was followed, not an error
-    """The run was told to stop, and what it had started is removed. Its exit code is the shell's for the signal."""
+    """The run was told to stop, and nothing of it runs. Its exit code is the shell's for the signal."""
 
-    def __init__(self, by: signal.Signals, removed: tuple[str, ...]) -> None:
+    def __init__(self, by: signal.Signals, done: str = "removed everything") -> None:
         super().__init__(f"stopped by {by.name}")
         self.by = by
-        self.removed = removed
+        self._done = done
 
     @property
     def exit_code(self) -> int:
@@ -25,7 +25,7 @@ class Stopped(Exception):  # noqa: N818  # an order that was followed, not an er
 
     def __str__(self) -> str:
         return (
-            f"stopped by {self.by.name}; removed {', '.join(self.removed)}\n"
+            f"stopped by {self.by.name}; {self._done}\n"
             "nothing half-written is visible, and the same command again goes on where this one stopped"
         )
 

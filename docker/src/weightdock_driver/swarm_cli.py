@@ -14,7 +14,7 @@ from weightdock_driver.jobs import Request
 from weightdock_driver.options import tell
 
 
-@click.group()
+@click.group(no_args_is_help=False)  # as in cli: a missing command is an error in our words
 def swarm() -> None:
     """Run the containers on the nodes of a Docker Swarm; the engine must be one of its managers."""
 

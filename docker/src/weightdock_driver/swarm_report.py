@@ -12,11 +12,10 @@ from weightdock_driver import engine_errors, verdict
 from weightdock_driver.stream import Output
 from weightdock_driver.swarm_spec import Service
 from weightdock_driver.swarm_tasks import PATIENCE_SECONDS, Phase, Task, Watch
-from weightdock_driver.verdict import Ended, Exit
+from weightdock_driver.verdict import RERUN, Ended, Exit
 
 _DONE = (Outcome.UPLOADED, Outcome.REPLACED, Outcome.ADOPTED, Outcome.FETCHED)
 _FOUND = (Outcome.PRESENT, Outcome.CACHED)
-_RERUN = "run the same command again: it goes on where this run stopped"
 
 
 def merged(
@@ -58,7 +57,7 @@ def _lost(
     if service.node:
         what = f"node {service.node} was not filled"
     if not tasks:
-        return EngineError(what, cause="Swarm made no task for it", next=f"docker service ps {service.name}; {_RERUN}")
+        return EngineError(what, cause="Swarm made no task for it", next=f"docker service ps {service.name}; {RERUN}")
     last = next((task for task in reversed(tasks) if task.phase is Phase.DEAD), tasks[-1])
     output = outputs.get(last.id)
     if output and (error := verdict.said(Ended(Exit(last.status), tail=output.tail))):
@@ -79,9 +78,9 @@ def _lost(
             next="run the same command again: what is done is found, and costs nothing",
         )
     if last.phase is Phase.DEAD:
-        return EngineError(what, cause=f"its task on {node} ended: {last.error}", next=_RERUN)
+        return EngineError(what, cause=f"its task on {node} ended: {last.error}", next=RERUN)
     return EngineError(
         what,
         cause=last.error or f"its task's node, {node}, has not answered for {PATIENCE_SECONDS:.0f} s",
-        next=f"see `docker node ls`; then {_RERUN}",
+        next=f"see `docker node ls`; then {RERUN}",
     )

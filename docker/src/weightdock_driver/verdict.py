@@ -18,7 +18,7 @@ _OTHER_CATALOGUE = (  # as weightdock says it, there,
     "another catalogue ",  # of one with the same names and another lock,
     "No such option: --catalogue",  # or knows nothing of that
 )
-_RERUN = "run the same command again: it goes on where this run stopped"
+RERUN = "run the same command again: it goes on where this run stopped"
 
 
 @dataclass(frozen=True)
@@ -113,11 +113,16 @@ def _unexplained(job: Job, ended: Ended) -> EngineError:
             next=images.remake(job.spec.image),
         )
     if ended.exit.out_of_memory:
-        return EngineError(what, cause="the kernel ended it for lack of memory", next=f"free some, then {_RERUN}")
+        most = f"{job.spec.memory_bytes / (1 << 30):g}g"
+        return EngineError(
+            what,
+            cause=f"the kernel ended it for lack of memory, of which it may have {most}",
+            next=f"give it more (WEIGHTDOCK_MEMORY=…), or where the machine has no more free some; then {RERUN}",
+        )
     if ended.exit.status == _KILLED:
-        return EngineError(what, cause="something killed it (SIGKILL), by hand or for lack of memory", next=_RERUN)
+        return EngineError(what, cause="something killed it (SIGKILL), by hand or for lack of memory", next=RERUN)
     return EngineError(
         what,
         cause="its last lines, on stderr, are all that is known" if ended.tail else "it printed nothing",
-        next=f"{_RERUN}; if it stays so, {images.remake(job.spec.image)}, and report the last lines",
+        next=f"{RERUN}; if it stays so, {images.remake(job.spec.image)}, and report the last lines",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,12 @@ import pytest
 
 from support.driver_fakes import TIMM, FakeEngine, Play, job, model, reported, result
 from weightdock.cache import Cache
-from weightdock.errors import ConfigurationError, StoreError, WeightdockError
+from weightdock.errors import ConfigurationError, DiskError, StoreError, WeightdockError
 from weightdock.report import RunReport
 from weightdock_driver import cache_rights, cli, fleet_run
 from weightdock_driver.cache_rights import Users
 from weightdock_driver.run_spec import Mount, Run, RunSpec
+from weightdock_driver.signals import Stopped
 from weightdock_driver.verdict import Ended
 
 OWN = ConfigurationError(
@@ -54,6 +56,15 @@ def test_an_engines_users_are_read_from_what_it_says_of_itself(options: list[str
     assert Users.of(options, folder) == users
 
 
+def test_a_signal_to_a_session_ends_its_next_run_before_it_begins() -> None:
+    session = fleet_run.Session(Run("01234567", "host:1"), quiet=True, timeout=None)
+    session._engine = fake = FakeEngine({})  # type: ignore[assignment]
+    session._signals.put(signal.SIGTERM)
+    with pytest.raises(Stopped):
+        session.here([job("timm")])
+    assert fake.record == []
+
+
 def test_of_a_swarm_each_node_is_told_the_same() -> None:
     session = fleet_run.Session(Run("01234567", "host:1"), quiet=True, timeout=None)
     session._engine = FakeEngine({})  # type: ignore[assignment]  # it is asked for no more
@@ -62,6 +73,35 @@ def test_of_a_swarm_each_node_is_told_the_same() -> None:
     assert error
     assert error.what == "the cache /srv/models cannot be written by the containers"
     assert error.next.startswith("on each of these nodes: sudo chown 10001:10001 /srv/models")
+
+
+def test_paths_of_the_inside_are_told_as_they_are_called_outside() -> None:
+    full = DiskError(
+        "the disk of /workspace/data/.cache/models has no room",
+        cause="1 MB are free",
+        next="make room, or name another disk: WEIGHTDOCK_CACHE=<a folder there>",
+    )
+    bundle = ConfigurationError("the CA bundle /etc/weightdock/ca.pem cannot be used", cause="no right", next="mend it")
+    mounts = (*spec().mounts, Mount("/home/me/ca.pem", "/etc/weightdock/ca.pem", of_this_machine=True))
+    report = RunReport((result("timm/a", full), result("timm/b", bundle)))
+    first, second = (
+        one.error for one in cache_rights.explained(report, replace(spec(), mounts=mounts), Users()).results
+    )
+    assert first
+    assert second
+    assert (first.exit_code, first.what) == (full.exit_code, "the disk of /srv/models has no room")
+    assert first.next == "make room, or name another disk: --cache <a folder there>"
+    assert second.what == "the CA bundle /home/me/ca.pem cannot be used"
+
+
+def test_a_path_is_written_as_a_shell_takes_it() -> None:
+    for users, step in (
+        (Users(), "sudo chown 10001:10001 '/srv/my models'; "),
+        (Users(rootless=True), "--volume '/srv/my models':/cache "),
+    ):
+        error = cache_rights.explained(failed(OWN), spec("/srv/my models"), users).results[0].error
+        assert error
+        assert step in error.next
 
 
 @pytest.mark.parametrize(
@@ -94,8 +134,13 @@ def test_the_message_names_the_folder_and_gives_it_to_the_user_that_the_containe
 def test_it_is_told_of_folders_and_of_this_error_only() -> None:
     other = StoreError("the cache /workspace did not take the file", cause="full", next="df -h")
     read_only = ConfigurationError(OWN.what, cause="[Errno 30] Read-only file system", next="a setting")
-    for report, its in ((failed(OWN), spec("a-volume")), (failed(other), spec()), (failed(read_only), spec())):
-        assert cache_rights.explained(report, its, Users()) == report
+    for report, its in ((failed(OWN), spec("a-volume")), (failed(other), spec())):
+        assert [str(one.error) for one in cache_rights.explained(report, its, Users()).results] == [
+            str(one.error) for one in report.results
+        ]
+    renamed = cache_rights.explained(failed(read_only), spec(), Users()).results[0].error
+    assert renamed
+    assert renamed.what == "the cache /srv/models cannot be written"
     mixed = RunReport((result("timm/a", OWN), result("timm/b", other), result("timm/c")))
     told = cache_rights.explained(mixed, spec(), Users()).results
     assert [one.error and one.error.what for one in told[1:]] == [other.what, None]

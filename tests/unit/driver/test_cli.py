@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import stat
 from pathlib import Path
 
+import click
 import pytest
 
 from support.driver_fakes import SETTINGS, TIMM, ULTRALYTICS, FakeEngine, Play, reported, result
-from weightdock.errors import IntegrityError, OriginError
+from weightdock.errors import ConfigurationError, IntegrityError, OriginError
 from weightdock_driver import cli, host, jobs
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -49,6 +52,15 @@ def test_a_report_that_cannot_be_kept_was_shown_all_the_same(fake: FakeEngine, c
     out, err = capsys.readouterr()
     assert out.endswith("2 models: 2 uploaded · 2.0 MB\n")
     assert "error: taken/last.json cannot be written\n" in err
+
+
+def test_a_report_that_cannot_be_shown_was_kept_all_the_same(fake: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_text: str, err: bool = False) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(click, "echo", full)
+    assert cli.main(["upload", "--save", "last.json"]) == 1
+    assert len(json.loads(Path("last.json").read_text(encoding="utf-8"))["results"]) == 2
 
 
 @pytest.mark.parametrize(("has_limits", "count"), [(True, 0), (False, 1)])
@@ -109,6 +121,22 @@ def test_gpus_are_counted_and_their_absence_or_failure_is_only_told(
         (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{smi}\n")
         (tmp_path / "nvidia-smi").chmod(0o755)
     assert host.gpus() == said
+
+
+@pytest.mark.parametrize(
+    ("owner", "group", "after"), [(0, 0, 10001), (10001, 7777, 7777), (0, 10001, 10001), (0, 7777, None)]
+)
+def test_root_takes_no_folder_from_another_group(tmp_path: Path, owner: int, group: int, after: int | None) -> None:
+    folder = tmp_path / "my cache"
+    folder.mkdir()
+    os.chown(folder, owner, group)
+    if after is None:
+        with pytest.raises(ConfigurationError, match="belongs to another group") as refused:
+            host.have_folder(folder)
+        assert refused.value.next.startswith(f"chown 10001 '{folder}'")
+    else:
+        host.have_folder(folder)
+    assert folder.stat().st_gid == (after or group)
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,7 @@ def test_debug_shows_the_traceback_and_no_secret(
         ["swarm", "bootstrap", "--jitter", "inf"],
         ["upload", "--tag", "a b"],
         ["images", "--tag", ""],
+        ["upload", "--save", ""],
         *([*command, option, ""] for command in COMMANDS for option in ("--cache", "--network")),
     ],
 )
@@ -97,6 +98,21 @@ def test_values_that_are_none_are_refused(arguments: list[str], capsys: Output) 
     """An empty one is a shell's variable that is not set, and must not mean the default."""
     assert cli.main(arguments) == 2
     assert f"error: Invalid value for '{arguments[-2]}'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_engine")
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "HF_ENDPOINT"])
+def test_an_address_that_is_none_is_named(name: str, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    monkeypatch.setenv(name, "http://[::1")
+    assert cli.main(["upload"]) == 2
+    assert f"error: {name} " in capsys.readouterr().err
+
+
+def test_a_group_of_commands_alone_is_told_as_a_missing_command(capsys: Output) -> None:
+    assert cli.main(["swarm"]) == 2
+    assert capsys.readouterr().err == (
+        "error: Missing command.\ncause: the command line\nnext: weightdock-driver swarm --help\n"
+    )
 
 
 @pytest.mark.usefixtures("no_engine")

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import errno
 import io
 import re
+from typing import TextIO
 
 import pytest
 from rich.console import Console
 
 from support.driver_fakes import Clock, model
 from weightdock.events import Event, Stage, State
-from weightdock_driver.display import Bars, Heartbeat, for_stderr
+from weightdock_driver.display import Bars, Heartbeat, Quiet, Unbreakable, for_stderr
 
 
 def event(name: str, stage: Stage, state: State, done: int = 0, total: int | None = None, note: str = "") -> Event:
@@ -168,10 +170,33 @@ def test_bars_are_for_terminals_and_heartbeats_for_everything_else(monkeypatch: 
     for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    assert isinstance(for_stderr(Terminal()), Bars)
-    assert isinstance(for_stderr(io.StringIO()), Heartbeat)
+    assert _kind(Terminal()) is Bars
+    assert _kind(io.StringIO()) is Heartbeat
     monkeypatch.setenv("TERM", "dumb")
-    assert isinstance(for_stderr(Terminal()), Heartbeat)
+    assert _kind(Terminal()) is Heartbeat
+    assert isinstance(for_stderr(None), Quiet)
+
+
+def _kind(stream: TextIO) -> type:
+    shown = for_stderr(stream)
+    assert isinstance(shown, Unbreakable)
+    return type(shown._display)
+
+
+class _Gone(Terminal):
+    """A terminal that somebody closed."""
+
+    def write(self, _text: str) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_a_terminal_that_is_gone_ends_no_run(monkeypatch: pytest.MonkeyPatch, term: str) -> None:
+    monkeypatch.setenv("TERM", term)
+    with for_stderr(_Gone()) as display:
+        display.event(event("timm/a", Stage.UPLOAD, State.STARTED))
+        display.tick(["weightdock-timm-01234567"])
+        display.say("stopping")
 
 
 def test_no_color_means_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:

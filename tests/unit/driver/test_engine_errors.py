@@ -126,6 +126,29 @@ def test_a_context_that_does_not_exist_is_no_reason_to_take_another_engine(
         Engine()
 
 
+@pytest.mark.parametrize("content", ["[]", '{"currentContext": 5}'])
+def test_a_configuration_of_docker_that_is_none_is_an_error_of_the_engine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str
+) -> None:
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(EngineError, match="no container engine answers"):
+        Engine()
+
+
+def test_tls_settings_that_are_none_are_an_error_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (
+        ("DOCKER_HOST", "tcp://10.0.0.1:2376"),
+        ("DOCKER_TLS_VERIFY", "1"),
+        ("DOCKER_CERT_PATH", "/nonexistent"),
+    ):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(EngineError, match="no container engine answers"):
+        Engine()
+
+
 @pytest.mark.parametrize(
     ("mount", "engine", "refused"),
     [

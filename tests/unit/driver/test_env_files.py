@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from support.driver_fakes import SETTINGS
 from weightdock.errors import ConfigurationError
+from weightdock.settings.variables import Variables
 from weightdock_driver import env_files
 
 LINES = "".join(f"{name}={value}\n" for name, value in SETTINGS.items())
@@ -48,11 +50,29 @@ def test_where_this_machine_keeps_files_is_the_environments_word_unless_the_file
 
 def test_without_files_both_are_the_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, value in {**SETTINGS, "HTTPS_PROXY": "http://proxy:3128", "SSL_CERT_FILE": __file__}.items():
+    for name, value in {**SETTINGS, "HTTPS_PROXY": "http://proxy:3128", "AWS_CA_BUNDLE": __file__}.items():
         monkeypatch.setenv(name, value)
+    (tmp_path / "other.pem").touch()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "other.pem"))  # weightdock itself goes by the first
     read = env_files.load([])
     assert "HTTPS_PROXY" in [one.name for one in read.proxies]
     assert read.authorities == Path(__file__)
+
+
+def test_a_bundle_in_a_folder_that_is_closed_to_this_user_is_named(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "closed" / "ca.pem").touch()
+    (tmp_path / "closed").chmod(0)
+    me = os.geteuid()
+    try:
+        if me == 0:  # whom no mode stops
+            tmp_path.chmod(0o755)
+            os.seteuid(65534)
+        with pytest.raises(ConfigurationError, match="AWS_CA_BUNDLE cannot be used"):
+            env_files._given(Variables({"AWS_CA_BUNDLE": str(tmp_path / "closed" / "ca.pem")}, Path(os.devnull)))
+    finally:
+        os.seteuid(me)
+        (tmp_path / "closed").chmod(0o700)
 
 
 @pytest.mark.parametrize("before", ["", f"SSL_CERT_FILE={__file__}\n"], ids=["alone", "after one that is there"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from weightdock_driver import leftovers
 from weightdock_driver.leftovers import HOST, is_abandoned, is_alive
 
 
@@ -29,6 +30,14 @@ def test_only_a_dead_driver_of_this_host_has_abandoned_what_it_made(driver: str,
 
 def test_a_pid_is_told_with_its_namespace() -> None:
     assert HOST.endswith(f"/{Path('/proc/self/ns/pid').readlink().name.strip('pid:[]')}")
+
+
+def test_machines_of_one_name_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids, read = [b"one", b"two", b"two"], Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: ids.pop() if path.name == "machine-id" else read(path))
+    two, again, one = leftovers._here(), leftovers._here(), leftovers._here()
+    assert two == again != one
+    assert "two" not in two.split("/")[1]
 
 
 def test_a_process_is_alive_until_it_has_ended() -> None:

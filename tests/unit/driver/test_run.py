@@ -5,6 +5,8 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from queue import SimpleQueue
 
 import pytest
 
@@ -103,6 +105,21 @@ def test_a_signal_asks_what_runs_to_end_and_removes_everything(number: signal.Si
     assert removed(fake.record) == BOTH_REMOVED
     assert display.said[0].startswith(f"{number.name}: stopping weightdock-timm-01234567")
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == handlers
+
+
+def test_a_signal_that_came_before_ends_the_run_before_anything_is_made() -> None:
+    fake, earlier = engine(Play()), SimpleQueue[signal.Signals]()
+    earlier.put(signal.SIGTERM)
+    with pytest.raises(Stopped) as stopped:
+        run.run(fake, [TIMM, ULTRALYTICS], FakeDisplay(), earlier=earlier)
+    assert (stopped.value.exit_code, fake.record) == (143, [])
+
+
+def test_what_was_to_be_kept_is_not_told_as_removed() -> None:
+    kept = replace(TIMM, spec=replace(TIMM.spec, run=replace(TIMM.spec.run, keep=True)))
+    with pytest.raises(Stopped, match="stopped by SIGTERM") as stopped:
+        run.run(engine(interrupting(signal.SIGTERM)), [kept], FakeDisplay())
+    assert str(stopped.value).startswith("stopped by SIGTERM; kept weightdock-timm-01234567\n")
 
 
 def test_a_container_that_does_not_end_when_asked_is_removed_after_the_grace() -> None:

@@ -80,7 +80,7 @@ def test_even_exit_status_0_without_a_report_is_a_failure() -> None:
 @pytest.mark.parametrize(
     ("ended", "cause", "next"),
     [
-        (Ended(Exit(137, out_of_memory=True)), "lack of memory", "free some"),
+        (Ended(Exit(137, out_of_memory=True)), "lack of memory, of which it may have 1g", "WEIGHTDOCK_MEMORY"),
         (Ended(Exit(137)), "SIGKILL", "again"),
         (Ended(Exit(0), foreign_schema=2), "speaks version 2", "make images"),
         (Ended(Exit(1)), "it printed nothing", "again"),

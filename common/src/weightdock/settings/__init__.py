@@ -20,6 +20,7 @@ _HOST = re.compile(r"[A-Za-z0-9._:-]+")
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _PART = re.compile(r"[A-Za-z0-9._=-]+")
 _MEMORY = re.compile(r"([1-9][0-9]{0,11})([kmg]?)b?", re.IGNORECASE)  # as compose writes it
+_MOST_MEMORY = 1 << 50
 _BYTES = re.compile(r"[0-9]{1,18}")
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -150,13 +151,14 @@ def _prefix(text: str) -> str:
 def _memory(text: str) -> int:
     """Bytes. Raises ConfigurationError."""
     matched = _MEMORY.fullmatch(text)
-    if not matched:
+    bytes_ = int(matched[1]) * _UNITS[matched[2].lower()] if matched else 0
+    if not 0 < bytes_ < _MOST_MEMORY:
         raise ConfigurationError(
             f"WEIGHTDOCK_MEMORY cannot be {text[:80]!r}",
             cause="it is a number of bytes, or one with k, m or g behind it",
             next="WEIGHTDOCK_MEMORY=4g",
         )
-    return int(matched[1]) * _UNITS[matched[2].lower()]
+    return bytes_
 
 
 def _choice(given: Variables, name: str, *, yes: str, no: str) -> bool:
