@@ -4,6 +4,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 # A builder in a container of its own would not see the base image, which is only on the engine.
 export BUILDX_BUILDER := default
+# It has 'cd' go to other folders than those named here, and print a line.
+unexport CDPATH
 
 # The images' labels. A remote's address may hold a password, which goes.
 export WEIGHTDOCK_SOURCE := $(or $(filter https://%,$(shell git config --get remote.origin.url 2>/dev/null | sed 's,//[^/@]*@,//,')),unknown)
@@ -78,12 +80,12 @@ plan: $(DRIVER) ## Show what upload-all would do, and what it would cost (ON=dem
 .PHONY: verify
 verify: $(DRIVER) ## Compare the store with manifest and lock; DEEP=1 reads every byte (ON=demo)
 	@mkdir -p .build
-	$(WEIGHTDOCK) verify $(if $(DEEP),--deep) $(HINT)
+	$(WEIGHTDOCK) verify $(if $(filter-out 0,$(DEEP)),--deep) $(HINT)
 
 .PHONY: status
 status: $(DRIVER) ## Show where each model is, and write a page to look at: .build/status.html (ON=demo)
 	@mkdir -p .build
-	$(WEIGHTDOCK) status --html $(CURDIR)/.build/status.html $(patsubst %,--run $(CURDIR)/%,$(wildcard $(LAST_RUN))) $(HINT)
+	$(WEIGHTDOCK) status --html "$(CURDIR)/.build/status.html" $(patsubst %,--run "$(CURDIR)/%",$(wildcard $(LAST_RUN))) $(HINT)
 
 .PHONY: lock
 lock: $(LOCKED:%=lock/%) ## Write models.lock from what the origins publish, for review (ON=demo: only show it)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -121,6 +122,26 @@ def test_no_layer_tells_of_the_machine_that_built_it(image: str) -> None:
     config = json.dumps({**inspected(image)["Config"], "Labels": told})
     for word in ("http://", "https://", "file://", "SECRET", "index-url"):
         assert word not in history + config
+
+
+def test_no_registry_is_asked_for_an_image_of_which_to_make_a_bill() -> None:
+    nowhere = "127.0.0.1:9/weightdock/none"
+    asked = subprocess.run([ROOT / "docker" / "sbom", nowhere], capture_output=True, text=True, check=False)
+    error, cause, helps = asked.stderr.splitlines()
+    assert (asked.returncode, error, helps) == (6, f"error: no bill of {nowhere}", "next: make images")
+    assert cause == f"cause: docker: Error response from daemon: No such image: {nowhere}:latest"
+
+
+def test_a_bill_needs_the_environment_that_make_makes(tmp_path: Path) -> None:
+    (tmp_path / "docker").mkdir()
+    script = shutil.copy(ROOT / "docker" / "sbom", tmp_path / "docker")
+    asked = subprocess.run([script, NODE], capture_output=True, text=True, check=False)
+    assert asked.returncode == 6
+    assert asked.stderr.splitlines() == [
+        f"error: no bill of {NODE}",
+        f"cause: there is no {tmp_path}/.venv/bin/cyclonedx-py",
+        "next: rm -rf .venv && make sbom",
+    ]
 
 
 def test_each_image_has_a_bill_of_materials_that_is_valid_and_names_all_that_is_installed() -> None:

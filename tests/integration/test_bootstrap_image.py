@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -27,11 +28,10 @@ class Images:
     id: str
     made: list[str] = field(default_factory=list)
 
-    def new(self, tag: str) -> str:
+    def new(self, tag: str, file: Path = Path("/etc/hostname"), into: str = "/opt") -> str:
         container = docker("create", "weightdock/node")
         try:
-            content = subprocess.run(["tar", "-c", "/etc/hostname"], check=True, capture_output=True).stdout
-            subprocess.run(["docker", "cp", "-", f"{container}:/opt"], input=content, check=True, capture_output=True)
+            docker("cp", str(file), f"{container}:{into}")
             self.made.append(docker("commit", "--change", f"LABEL made={uuid4().hex}", container, tag))
         finally:
             docker("rm", container)
@@ -144,3 +144,27 @@ def test_a_checkout_builds_the_image_that_is_not_here_and_needs_no_torch_for_it(
     assert "error: no torch" in booted.err
     assert booted.code == 0, booted.err
     assert (machine.cache / "timm" / "convnext_tiny.pth").read_bytes() == WEIGHTS
+
+
+def test_an_uploader_s_image_fills_the_node_too_and_uploads_nothing(machine: Machine) -> None:
+    image = "weightdock/timm-uploader:latest"
+    booted = machine.boot("--model", str(MODEL), WEIGHTDOCK_IMAGE=image)
+    assert (booted.code, booted.summary["report"]["results"][0]["outcome"]) == (0, "fetched"), booted.err
+    assert (machine.cache / "timm" / "convnext_tiny.pth").read_bytes() == WEIGHTS
+    misspelt = machine.boot("--modle", WEIGHTDOCK_IMAGE=image).summary["error"]
+    assert docker(*misspelt["next"].split()[1:]).startswith("Usage: weightdock fetch ")
+
+
+def test_an_image_that_gives_no_report_is_no_success(machine: Machine, images: Images) -> None:
+    silent = machine.folder / "weightdock"
+    silent.write_text("#!/bin/sh\n")
+    silent.chmod(0o755)
+    tag = f"weightdock/node:{images.id}"
+    images.new(tag, silent, "/opt/weightdock/bin/weightdock")
+    booted = machine.boot("--model", str(MODEL), WEIGHTDOCK_IMAGE=tag)
+    assert (booted.code, booted.summary["exit_code"], booted.summary["report"]) == (6, 6, None)
+    assert booted.summary["error"] == {
+        "what": f"no report came from {tag}",
+        "cause": f"'weightdock fetch --json --model {MODEL}' ended with 0 there, and gave none",
+        "next": "WEIGHTDOCK_IMAGE=<an image of weightdock/node>",
+    }

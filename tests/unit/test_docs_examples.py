@@ -6,6 +6,7 @@ What cloud-init and systemd themselves say of theirs is in tests/integration/tes
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,12 @@ def test_the_slurm_prolog_never_fails_a_job_and_leaves_the_report(tmp_path: Path
     assert ran.returncode == 0
     assert (tmp_path / "weightdock-node.jsonl").read_text() == '{"exit_code":5,"arguments":"--jitter 30"}\n'
     assert (tmp_path / "logged").read_text() == "-t weightdock the cache was not filled: code 5\n"
+    # Without logger, with nothing on the path but what it calls before.
+    for name in ("bash", "sh", "timeout"):
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin" / name).symlink_to(str(shutil.which(name)))
+    ran = subprocess.run(["bash", "-c", text], check=False, env={"PATH": f"{tmp_path / 'bin'}"}, capture_output=True)
+    assert (ran.returncode, b"logger: " in ran.stderr) == (0, True)
 
 
 def test_the_cloud_init_example_is_user_data_that_calls_the_script() -> None:

@@ -13,11 +13,11 @@ ROOT = Path(__file__).parents[2]
 DEMO_KEY = "AWS_ACCESS_KEY_ID=weightdock"
 
 
-def said(*arguments: str) -> str:
+def said(*arguments: str, clone: Path = ROOT) -> str:
     """The commands, one a line, and what make complains of."""
     command = ["make", "--dry-run", "--always-make", "--no-print-directory", *arguments]
     given = {"PATH": os.environ["PATH"], "AWS_SECRET_ACCESS_KEY_FILE": "/run/secrets/real"}
-    ended = subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=False)
+    ended = subprocess.run(command, cwd=clone, env=given, capture_output=True, text=True, check=False)
     return ended.stdout + ended.stderr
 
 
@@ -25,7 +25,7 @@ def probed(variable: str, *arguments: str) -> str:
     """What a command of make finds in its environment."""
     probe = "probe:\n\t@echo $$" + variable + "\n"
     command = ["make", "--no-print-directory", "-f", "Makefile", "-f", "-", "probe", *arguments]
-    given = {"PATH": os.environ["PATH"], "WEIGHTDOCK_CACHE": "/real"}
+    given = {"PATH": os.environ["PATH"], "WEIGHTDOCK_CACHE": "/real", "CDPATH": "/elsewhere"}
     ended = subprocess.run(command, cwd=ROOT, input=probe, env=given, capture_output=True, text=True, check=True)
     return ended.stdout.strip()
 
@@ -92,12 +92,35 @@ def test_a_lock_is_taken_by_an_image_that_knows_the_catalogue() -> None:
     assert "No rule to make target" in said("lock/tim")
 
 
+def test_a_clone_may_lie_in_a_folder_with_a_space(tmp_path: Path) -> None:
+    clone = tmp_path / "a clone"
+    (clone / ".build").mkdir(parents=True)
+    (clone / ".build" / "last-run.json").touch()
+    for name in ("Makefile", "common", "docker"):
+        (clone / name).symlink_to(ROOT / name)
+    (line,) = (line for line in said("status", clone=clone).splitlines() if "bin/weightdock " in line)
+    built = f"{clone}/.build"
+    assert shlex.split(line)[2:] == ["--html", f"{built}/status.html", "--run", f"{built}/last-run.json"]
+
+
+@pytest.mark.parametrize(("deep", "options"), [("", []), ("0", []), ("1", ["--deep"]), ("yes", ["--deep"])])
+def test_only_a_deep_that_is_neither_empty_nor_0_reads_every_byte(deep: str, options: list[str]) -> None:
+    (line,) = (line for line in said("verify", f"DEEP={deep}").splitlines() if "bin/weightdock " in line)
+    assert shlex.split(line)[1:] == ["verify", *options]
+
+
+def test_no_recipe_changes_folder_by_the_callers_cdpath() -> None:
+    assert probed("{CDPATH-}") == ""
+
+
 @pytest.mark.engine
 def test_the_demo_s_stack_says_what_is_wrong_with_the_engine() -> None:
     given = {"PATH": os.environ["PATH"], "DOCKER_HOST": "unix:///nonexistent.sock"}
     for arguments, code, first in (
         (["down"], 6, "error: the demo's store and origin could not be ended"),
         (["up", "local-r2"], 6, "error: the demo's store and origin could not be started"),
+        (["up"], 2, "error: no service to start"),
+        (["up", "--build"], 2, "error: no service to start"),
         (["sideways"], 2, "error: unknown argument 'sideways'"),
     ):
         ended = subprocess.run(

@@ -15,6 +15,7 @@ from weightdock.errors import ConfigurationError
 CONTAINER_ID = 10001
 """The images' user, and its group (images/node/Dockerfile)."""
 
+_MAY_ALL = stat.S_IWOTH | stat.S_IXOTH
 _NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
 _PATIENCE_SECONDS = 30
 
@@ -24,12 +25,14 @@ def have_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         found = folder.stat()
-        if not _is_root() or CONTAINER_ID in (found.st_uid, found.st_gid):
+        may_all = found.st_mode & _MAY_ALL == _MAY_ALL
+        if not _is_root() or may_all or CONTAINER_ID in (found.st_uid, found.st_gid):
             return
         if found.st_gid != 0:
             raise ConfigurationError(
-                f"the cache {folder} belongs to another group",
-                cause=f"the containers write there as {CONTAINER_ID}:{CONTAINER_ID}, and it is group {found.st_gid}'s",
+                f"the cache {folder} cannot be written by the containers",
+                cause=f"they run as {CONTAINER_ID}:{CONTAINER_ID}, it belongs to {found.st_uid}:{found.st_gid}, and "
+                "another group would shut that one out",
                 next=f"chown {CONTAINER_ID} {shlex.quote(str(folder))}, which leaves it its group",
             )
         os.chown(folder, -1, CONTAINER_ID)

@@ -96,12 +96,12 @@ def test_an_uploader_keeps_files_in_a_volume_and_a_node_in_the_cache_folder_of_t
 ) -> None:
     cache = tmp_path / "made" / "cache"
     cache.mkdir(parents=True)
-    cache.chmod(0o1777)  # what others may do is theirs
+    cache.chmod(0o1777)  # where all may write, nothing is to be given
     monkeypatch.setenv("WEIGHTDOCK_CACHE", str(cache))
     assert cli.main(["upload", "--framework", "timm"]) == 0
     assert cli.main(["bootstrap"]) == 0
     assert [spec.mounts[0].source for spec in fake.specs] == [jobs.CACHE_VOLUME, str(cache)]
-    assert (cache.stat().st_gid, stat.S_IMODE(cache.stat().st_mode)) == (10001, 0o3777)
+    assert (cache.stat().st_gid, stat.S_IMODE(cache.stat().st_mode)) == (0, 0o1777)
     assert "\n  gpus      " in capsys.readouterr().err
 
 
@@ -124,14 +124,24 @@ def test_gpus_are_counted_and_their_absence_or_failure_is_only_told(
 
 
 @pytest.mark.parametrize(
-    ("owner", "group", "after"), [(0, 0, 10001), (10001, 7777, 7777), (0, 10001, 10001), (0, 7777, None)]
+    ("owner", "group", "mode", "after"),
+    [
+        (0, 0, 0o755, 10001),
+        (10001, 7777, 0o755, 7777),
+        (0, 10001, 0o755, 10001),
+        (0, 7777, 0o777, 7777),
+        (0, 7777, 0o755, None),
+    ],
 )
-def test_root_takes_no_folder_from_another_group(tmp_path: Path, owner: int, group: int, after: int | None) -> None:
+def test_root_takes_no_folder_from_another_group(
+    tmp_path: Path, owner: int, group: int, mode: int, after: int | None
+) -> None:
     folder = tmp_path / "my cache"
     folder.mkdir()
     os.chown(folder, owner, group)
+    folder.chmod(mode)
     if after is None:
-        with pytest.raises(ConfigurationError, match="belongs to another group") as refused:
+        with pytest.raises(ConfigurationError, match="cannot be written by the containers") as refused:
             host.have_folder(folder)
         assert refused.value.next.startswith(f"chown 10001 '{folder}'")
     else:

@@ -1,0 +1,78 @@
+"""What the scripts of docker/ and .ci/ do on a machine that is set up otherwise; each as somebody would run it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def ended(*command: str | Path, cwd: Path = ROOT, **given: str) -> subprocess.CompletedProcess[str]:
+    """What a command came to, with nothing of this machine's settings but PATH."""
+    given = {"PATH": os.environ["PATH"], **given}
+    return subprocess.run(command, cwd=cwd, env=given, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def wheelhouse(tmp_path: Path) -> Path:
+    """A copy, so that it writes into a .build of its own."""
+    (tmp_path / "images").mkdir()
+    shutil.copy(ROOT / "images" / "torch-requirements.txt", tmp_path / "images")
+    (tmp_path / "docker").mkdir()
+    return Path(shutil.copy(ROOT / "docker" / "wheelhouse", tmp_path / "docker"))
+
+
+@pytest.mark.parametrize("command", [["docker/local-stack", "down"], [".ci/run"]])
+def test_a_script_goes_to_its_clone_whatever_the_callers_cdpath_is(tmp_path: Path, command: list[str]) -> None:
+    for folder in ("bin", "docker", ".ci"):
+        (tmp_path / folder).mkdir()
+    for program in ("docker", "make"):
+        stand_in = tmp_path / "bin" / program
+        stand_in.write_text("#!/bin/sh\npwd\n")
+        stand_in.chmod(0o755)
+    ran = ended(*command, PATH=f"{tmp_path}/bin:{os.environ['PATH']}", CDPATH=str(tmp_path))
+    assert ran.returncode == 0, ran.stderr
+    assert set((ran.stdout + ran.stderr).splitlines()) == {str(ROOT)}
+
+
+def test_without_docker_a_bill_of_materials_is_refused_with_what_helps(tmp_path: Path) -> None:
+    ran = ended(sys.executable, "docker/sbom", "weightdock/node", PATH=str(tmp_path))
+    assert ran.returncode == 6
+    assert ran.stderr == "error: no bill of weightdock/node\ncause: there is no docker\nnext: docker/engine\n"
+
+
+@pytest.mark.engine
+def test_without_an_engine_no_images_are_to_be_made_for_a_bill_of_materials() -> None:
+    ran = ended("docker/sbom", "weightdock/node", DOCKER_HOST="unix:///nonexistent.sock")
+    error, cause, helps = ran.stderr.splitlines()
+    assert (ran.returncode, error, helps) == (6, "error: no bill of weightdock/node", "next: docker/engine")
+    assert "annot connect to the Docker daemon" in cause
+
+
+def test_certificates_in_a_folder_are_refused_with_what_helps(tmp_path: Path, wheelhouse: Path) -> None:
+    ran = ended(wheelhouse, HOME=str(tmp_path), PIP_CONFIG_FILE=os.devnull, SSL_CERT_FILE="/etc/ssl")
+    error, cause, helps = ran.stderr.splitlines()
+    assert (ran.returncode, error) == (2, "error: SSL_CERT_FILE names a folder")
+    assert cause.startswith("cause: /etc/ssl is one")
+    assert helps.startswith("next: export SSL_CERT_FILE=")
+
+
+@pytest.mark.parametrize("index", ["pypi.org/simple", "name:password@pypi.org/simple", "https://[pypi.org/simple"])
+def test_an_index_that_is_no_url_is_refused_with_what_helps(tmp_path: Path, wheelhouse: Path, index: str) -> None:
+    ran = ended(wheelhouse, HOME=str(tmp_path), PIP_CONFIG_FILE=os.devnull, PIP_INDEX_URL=index)
+    error, cause, helps = ran.stderr.splitlines()
+    assert (ran.returncode, error) == (2, "error: an index of pip is no URL")
+    assert cause.endswith("pypi.org/simple/torch/ cannot be asked for")
+    assert "password" not in cause
+    assert helps.startswith("next: write it with its scheme")
+
+
+def test_a_folder_of_links_without_torch_is_no_index(tmp_path: Path, wheelhouse: Path) -> None:
+    ran = ended(wheelhouse, cwd=tmp_path, HOME=str(tmp_path), PIP_CONFIG_FILE=os.devnull, PIP_FIND_LINKS="images")
+    assert (ran.returncode, ran.stderr.splitlines()[0][:15]) == (2, "error: no torch")
