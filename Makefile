@@ -4,7 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 # A builder in a container of its own would not see the base image, which is only on the engine.
 export BUILDX_BUILDER := default
-# It has 'cd' go to other folders than those named here, and print a line.
+# An exported one would lead 'cd' to another folder, and have it print a line.
 unexport CDPATH
 
 # The images' labels. A remote's address may hold a password, which goes.

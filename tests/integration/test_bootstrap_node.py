@@ -277,6 +277,15 @@ def test_a_folder_that_is_there_keeps_what_it_allows_to_others(
         assert told["next"].startswith(f"chown 10001 '{machine.cache}'; or")
 
 
+def test_a_new_folder_is_the_image_s_group_whatever_group_its_parent_hands_on(machine: Machine) -> None:
+    parent = machine.folder / "shared"
+    parent.mkdir()
+    os.chown(parent, 0, 7777)
+    parent.chmod(0o2775)
+    booted = machine.boot("--model", str(MODEL), WEIGHTDOCK_CACHE=str(parent / "cache"))
+    assert (booted.code, (parent / "cache").stat().st_gid) == (0, 10001), booted.err
+
+
 def test_the_gpus_are_counted_where_there_are_some(machine: Machine) -> None:
     smi = machine.folder / "nvidia-smi"
     smi.write_text("#!/bin/sh\necho NVIDIA H100\necho NVIDIA H100\n")

@@ -23,12 +23,13 @@ _PATIENCE_SECONDS = 30
 def have_folder(folder: Path) -> None:
     """Have the cache's folder; as root also so that the container may write there. Raises ConfigurationError."""
     try:
+        is_new = not folder.exists()  # it has nobody's group yet, but its parent's, perhaps
         folder.mkdir(parents=True, exist_ok=True)
         found = folder.stat()
         may_all = found.st_mode & _MAY_ALL == _MAY_ALL
         if not _is_root() or may_all or CONTAINER_ID in (found.st_uid, found.st_gid):
             return
-        if found.st_gid != 0:
+        if not is_new and found.st_gid != 0:
             raise ConfigurationError(
                 f"the cache {folder} cannot be written by the containers",
                 cause=f"they run as {CONTAINER_ID}:{CONTAINER_ID}, it belongs to {found.st_uid}:{found.st_gid}, and "

@@ -123,6 +123,13 @@ def test_gpus_are_counted_and_their_absence_or_failure_is_only_told(
     assert host.gpus() == said
 
 
+def test_a_new_folder_is_the_containers_whatever_group_its_parent_hands_on(tmp_path: Path) -> None:
+    os.chown(tmp_path, 0, 7777)
+    tmp_path.chmod(0o2775)
+    host.have_folder(tmp_path / "cache")
+    assert (tmp_path / "cache").stat().st_gid == 10001
+
+
 @pytest.mark.parametrize(
     ("owner", "group", "mode", "after"),
     [
