@@ -22,6 +22,7 @@ from weightdock.report import Operations, Outcome
 from weightdock.store import manifest, multipart
 from weightdock.store.bucket import Bucket
 from weightdock.store.holdings import Holdings
+from weightdock.store.pace import Pace
 from weightdock.upload import plan
 
 pytestmark = pytest.mark.usefixtures("small_thresholds")
@@ -177,7 +178,8 @@ def test_rule_6_a_key_that_was_written_within_this_second_is_written_in_the_next
 
 @SIZES
 def test_rule_6_a_model_whose_key_was_just_written_is_waited_for(errand: Errand, name: str) -> None:
-    errand.scene.bench.double.limit(writes_per_second=5)
+    errand.scene.bench.double.limit(writes_per_second=1)  # R2's own number: in a second, no machine is too slow
+    errand = replace(errand, pace=Pace())
     errand.store_by_another(name, b"what was seen")
     seen = errand.etag(name)
     assert errand.store.put_file(errand.file(name), key_of(name), lambda _: None, seen)
