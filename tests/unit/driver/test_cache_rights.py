@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from weightdock.report import RunReport
 from weightdock_driver import cache_rights, cli, fleet_run
 from weightdock_driver.cache_rights import Users
 from weightdock_driver.run_spec import Mount, Run, RunSpec
-from weightdock_driver.signals import Stopped
 from weightdock_driver.verdict import Ended
 
 OWN = ConfigurationError(
@@ -54,15 +52,6 @@ def explained(users: Users) -> WeightdockError:
 )
 def test_an_engines_users_are_read_from_what_it_says_of_itself(options: list[str], folder: str, users: Users) -> None:
     assert Users.of(options, folder) == users
-
-
-def test_a_signal_to_a_session_ends_its_next_run_before_it_begins() -> None:
-    session = fleet_run.Session(Run("01234567", "host:1"), quiet=True, timeout=None)
-    session._engine = fake = FakeEngine({})  # type: ignore[assignment]
-    session._signals.put(signal.SIGTERM)
-    with pytest.raises(Stopped):
-        session.here([job("timm")])
-    assert fake.record == []
 
 
 def test_of_a_swarm_each_node_is_told_the_same() -> None:

@@ -111,15 +111,21 @@ def test_an_image_that_is_not_there_is_made_or_has_another_tag() -> None:
     assert other.next.startswith("`docker image ls weightdock/node` shows the tags that are here")
 
 
-@pytest.mark.parametrize("chosen_by", ["variable", "configuration"])
-def test_a_context_that_does_not_exist_is_no_reason_to_take_another_engine(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, chosen_by: str
-) -> None:
+@pytest.fixture
+def docker_config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where docker's configuration is, which nothing in the environment overrules."""
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    return tmp_path / "config.json"
+
+
+@pytest.mark.parametrize("chosen_by", ["variable", "configuration"])
+def test_a_context_that_does_not_exist_is_no_reason_to_take_another_engine(
+    monkeypatch: pytest.MonkeyPatch, docker_config: Path, chosen_by: str
+) -> None:
     chosen = {"currentContext": "none"} if chosen_by == "configuration" else {}
-    (tmp_path / "config.json").write_text(json.dumps(chosen))
+    docker_config.write_text(json.dumps(chosen))
     if chosen_by == "variable":
         monkeypatch.setenv("DOCKER_CONTEXT", "none")
     with pytest.raises(EngineError, match="the chosen docker context does not exist"):
@@ -127,13 +133,8 @@ def test_a_context_that_does_not_exist_is_no_reason_to_take_another_engine(
 
 
 @pytest.mark.parametrize("content", ["[]", '{"currentContext": 5}'])
-def test_a_configuration_of_docker_that_is_none_is_an_error_of_the_engine(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str
-) -> None:
-    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    (tmp_path / "config.json").write_text(content)
+def test_a_configuration_of_docker_that_is_none_is_an_error_of_the_engine(docker_config: Path, content: str) -> None:
+    docker_config.write_text(content)
     with pytest.raises(EngineError, match="no container engine answers"):
         Engine()
 
