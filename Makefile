@@ -182,7 +182,8 @@ bench/fleet: images .venv/bench ## Measure the driver's start and its processor 
 
 .PHONY: clean
 clean: ## Remove everything that was made: containers, volumes, images, the environment
-	if docker info >/dev/null 2>&1; then $(LOCAL) down --volumes --rmi all --remove-orphans; fi
+	if docker info >/dev/null 2>&1; then $(LOCAL) down --volumes --rmi all --remove-orphans && \
+	  docker image ls --quiet weightdock/base | xargs -r docker image rm; fi
 	rm -rf .venv .build
 
 $(DRIVER): docker/requirements.lock docker/pyproject.toml common/pyproject.toml

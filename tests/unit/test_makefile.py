@@ -122,6 +122,7 @@ def test_the_demo_s_stack_says_what_is_wrong_with_the_engine() -> None:
         (["up"], 2, "error: no service to start"),
         (["up", "--build"], 2, "error: no service to start"),
         (["sideways"], 2, "error: unknown argument 'sideways'"),
+        (["down", "local-r2"], 2, "error: unknown argument 'local-r2'"),
     ):
         ended = subprocess.run(
             [ROOT / "docker" / "local-stack", *arguments], env=given, capture_output=True, text=True, check=False

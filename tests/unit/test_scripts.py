@@ -41,10 +41,33 @@ def test_a_script_goes_to_its_clone_whatever_the_callers_cdpath_is(tmp_path: Pat
     assert set((ran.stdout + ran.stderr).splitlines()) == {str(ROOT)}
 
 
+def test_a_script_that_changes_folder_tells_its_usage_from_wherever_it_is_called() -> None:
+    ran = ended("./local-stack", "--help", cwd=ROOT / "docker")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "Usage: docker/local-stack up SERVICE" in ran.stdout
+
+
 def test_without_docker_a_bill_of_materials_is_refused_with_what_helps(tmp_path: Path) -> None:
     ran = ended(sys.executable, "docker/sbom", "weightdock/node", PATH=str(tmp_path))
     assert ran.returncode == 6
     assert ran.stderr == "error: no bill of weightdock/node\ncause: there is no docker\nnext: docker/engine\n"
+
+
+def test_where_the_bill_s_own_tool_fails_no_images_are_to_be_made(tmp_path: Path) -> None:
+    for stand_in, does in (
+        ("bin/docker", "tar --create --files-from /dev/null"),
+        (".venv/bin/cyclonedx-py", "echo no module named cyclonedx >&2; exit 1"),
+    ):
+        (tmp_path / stand_in).parent.mkdir(parents=True)
+        (tmp_path / stand_in).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / stand_in).chmod(0o755)
+    (tmp_path / "docker").mkdir()
+    sbom = shutil.copy(ROOT / "docker" / "sbom", tmp_path / "docker")
+    ran = ended(sbom, "weightdock/node", PATH=f"{tmp_path}/bin:{os.environ['PATH']}")
+    assert (ran.returncode, ran.stderr.splitlines()[1:]) == (
+        6,
+        ["cause: no module named cyclonedx", "next: rm -rf .venv && make sbom"],
+    )
 
 
 @pytest.mark.engine
