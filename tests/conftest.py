@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import hypothesis
 
 pytest_plugins = [
@@ -17,3 +19,7 @@ pytest_plugins = [
 # Time on a shared machine says nothing about the code, and nothing is written into the tree.
 hypothesis.settings.register_profile("weightdock", deadline=None, database=None)
 hypothesis.settings.load_profile("weightdock")
+
+# A runner in the background (nohup, a shell's "&") ignores these, and what it starts would, too: the tests send them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
