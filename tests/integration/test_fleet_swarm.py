@@ -19,7 +19,7 @@ from support.servers import ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server
 pytestmark = [pytest.mark.fleet, pytest.mark.engine]
 
 UPLOAD = ("swarm", "upload", "--tasks", "3")
-BOOTSTRAP = ("swarm", "bootstrap", "--constraint", "node.labels.gpu==true", "--cache", "/srv/models", "--jitter", "0.5")
+BOOTSTRAP = ("swarm", "bootstrap", "--constraint", "node.labels.gpu==true", "--cache", "/srv/models", "--jitter", "1")
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from support.samples import ORIGIN, digest, provenance
 from weightdock.artifact import Digest
 from weightdock.catalogue import ModelSpec
 from weightdock.errors import IntegrityError, WeightdockError
+from weightdock.events import BytesObserver
 from weightdock.origins import AcquiredFile
-from weightdock.store import BytesObserver
 
 
 class FakeLoader:

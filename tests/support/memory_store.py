@@ -9,7 +9,8 @@ from threading import Event, RLock
 from support.samples import digest
 from weightdock.artifact import Digest, ObjectKey
 from weightdock.errors import IntegrityError, StoreError, WeightdockError
-from weightdock.store import BytesObserver, Document, PendingUpload, StoredObject, Target, Version
+from weightdock.events import BytesObserver
+from weightdock.store import Document, PendingUpload, StoredObject, Target, Version
 from weightdock.verify import VerifiedFile
 
 

@@ -23,8 +23,9 @@ from weightdock.artifact import Digest
 from weightdock.cache import Cache
 from weightdock.catalogue import ModelSpec
 from weightdock.errors import WeightdockError
+from weightdock.events import BytesObserver
 from weightdock.origins import AcquiredFile
-from weightdock.store import BytesObserver, multipart, r2
+from weightdock.store import multipart, r2
 from weightdock.store.r2 import R2Store
 from weightdock.upload.acquire import Acquire
 from weightdock.upload.pipeline import Upload

@@ -40,7 +40,7 @@ def _unknown(kind: str, name: str, nearest: str) -> str:
 
 
 def _misused(problem: str, command: str) -> str:
-    return f"error: {problem}\ncause: the command line\nnext: {command} --help\n"
+    return f"error: {problem}\ncause: the command line was not understood\nnext: {command} --help\n"
 
 
 @pytest.mark.parametrize("command", ["upload", "fetch"])

@@ -36,7 +36,6 @@ PASSING = {
     "cut off on the way there": _answer(400, "IncompleteBody"),
     "too slow on the way there": _answer(400, "RequestTimeout"),
     "somebody writes it right now": _answer(409, "ConditionalRequestConflict"),
-    "the connection is closed": Unreached(Way.CLOSED, "closed"),
     "broken on the way here": BrokenOff("reset by peer"),
 }
 LASTING = {

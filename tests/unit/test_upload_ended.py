@@ -22,8 +22,7 @@ from support.workers import SECONDS
 from weightdock.artifact import ObjectKey
 from weightdock.catalogue import ModelSpec
 from weightdock.errors import ExitCode, StoreError
-from weightdock.events import Event, State
-from weightdock.store import BytesObserver
+from weightdock.events import BytesObserver, Event, State
 from weightdock.upload import pipeline
 from weightdock.upload.acquire import Acquire
 from weightdock.upload.pipeline import Upload

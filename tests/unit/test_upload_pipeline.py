@@ -29,9 +29,9 @@ from support.workers import SECONDS
 from weightdock.artifact import ObjectKey
 from weightdock.catalogue import ModelSpec
 from weightdock.errors import ConfigurationError, ExitCode, IntegrityError, OriginError, StoreError
-from weightdock.events import Event, Stage, State
+from weightdock.events import BytesObserver, Event, Stage, State
 from weightdock.report import ModelResult, Outcome, RunReport
-from weightdock.store import BytesObserver, manifest
+from weightdock.store import manifest
 from weightdock.upload.acquire import Acquire
 from weightdock.upload.pipeline import Upload
 from weightdock.verify import VerifiedFile

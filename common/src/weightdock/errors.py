@@ -47,6 +47,11 @@ class WeightdockError(Exception):
         self.cause = cause
         self.next = next
 
+    @property
+    def fields(self) -> dict[str, int | str]:
+        """The error as JSON has it; :func:`of_kind` makes it one again."""
+        return {"exit_code": int(self.exit_code), "what": self.what, "cause": self.cause, "next": self.next}
+
     def __str__(self) -> str:
         return message(self.what, cause=self.cause, next=self.next)
 

@@ -24,6 +24,10 @@ HEARTBEAT_SECONDS = 10.0
 """Longest silence of a run that is not watched on a terminal."""
 
 
+BytesObserver = Callable[[int], None]
+"""Hears how many bytes have gone through so far."""
+
+
 class Stage(StrEnum):
     """Where in its journey a model is."""
 

@@ -69,6 +69,11 @@ class ModelResult(NamedTuple):
     licence: str = ""
     warning: str = ""
 
+    @property
+    def is_work(self) -> bool:
+        """Whether a plan leaves it to be done."""
+        return self.outcome in _WORK
+
 
 class RunReport(NamedTuple):
     """Every model of a run, in the order of the catalogue; a plan also has the ``operations`` it is going to take."""
@@ -84,7 +89,7 @@ class RunReport(NamedTuple):
     @property
     def has_work(self) -> bool:
         """Whether a plan leaves something to be done."""
-        return any(one.outcome in _WORK for one in self.results)
+        return any(one.is_work for one in self.results)
 
     def to_json(self) -> str:
         """One line: also the last event of a container."""
@@ -206,9 +211,7 @@ def _row(result: ModelResult) -> dict[str, object]:
         "seconds": round(result.seconds, 3),
         "licence": result.licence,
         "warning": result.warning,
-        "error": None
-        if error is None
-        else {"exit_code": error.exit_code, "what": error.what, "cause": error.cause, "next": error.next},
+        "error": error and error.fields,
     }
 
 
@@ -226,7 +229,5 @@ def _result(row: object) -> ModelResult:
         seconds=float(row["seconds"]),
         licence=str(row["licence"]),
         warning=str(row["warning"]),
-        error=None
-        if error is None
-        else of_kind(error["exit_code"], error["what"], cause=error["cause"], next=error["next"]),
+        error=None if error is None else of_kind(**error),
     )

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 
 from weightdock.errors import ConfigurationError, WeightdockError, of_kind
 from weightdock.report import RunReport
-from weightdock_driver.hardening import USER
+from weightdock_driver.hardening import CONTAINER_ID, USER
 from weightdock_driver.run_spec import RunSpec
 
 _UNWRITABLE = re.compile(r"the cache .* cannot be written")  # as weightdock.cache says it,
@@ -65,7 +65,7 @@ def _unwritable(error: WeightdockError, spec: RunSpec, users: Users, where: str)
         whose = f"user {USER} of an engine without root, which is one of its user's subordinate ids"
         give = f"docker run --rm --user 0 --entrypoint chown --volume {folder}:/cache {spec.image} {USER} /cache"
     else:
-        uid, gid = (int(own) + first for own, first in zip(USER.split(":"), users.first or (0, 0), strict=True))
+        uid, gid = (CONTAINER_ID + first for first in users.first or (0, 0))
         whose = f"user {uid}:{gid}" + (f" there, as this engine maps {USER} (userns-remap)" if users.first else "")
         give = f"sudo chown {uid}:{gid} {folder}"
     return ConfigurationError(

@@ -36,7 +36,7 @@ _log = logging.getLogger("weightdock_driver")
     "files",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Take the settings from this file; of the environment only WEIGHTDOCK_CACHE counts then, of .env nothing. "
+    help="Take the settings from this file, and not from .env or the environment (but for WEIGHTDOCK_CACHE). "
     "May be given again.",
 )
 @click.pass_context
@@ -187,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except click.ClickException as error:
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else PROGRAM
-        tell(message(error.format_message(), cause="the command line", next=f"{command} --help"))
+        tell(message(error.format_message(), cause="the command line was not understood", next=f"{command} --help"))
         return ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):  # before or after the containers; while there are any, see signals
         tell("stopped; no container is left running")

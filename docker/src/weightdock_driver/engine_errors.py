@@ -35,7 +35,7 @@ def known(explanation: str, image: str) -> WeightdockError | None:
         )
     if "not a directory" in said and "/.cache" in said:  # and not of the CA bundle's mount
         return ConfigurationError(
-            "the cache's folder is none", cause=explanation, next="name a folder, or a volume, with --cache"
+            "the cache's path is no folder", cause=explanation, next="name a folder, or a volume, with --cache"
         )
     if "network" in said and "not found" in said:
         return EngineError(

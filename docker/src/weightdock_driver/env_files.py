@@ -13,7 +13,7 @@ from weightdock.settings import Settings
 from weightdock.settings.variables import Variables, inherited_environment, of_this_process
 from weightdock_driver.run_spec import Variable
 
-_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 AUTHORITY_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")  # boto3, requests, Python and httpx
 """Where several are set, the first one's is given to the containers: it is what weightdock itself goes by."""
 
@@ -44,7 +44,7 @@ def load(files: Sequence[Path]) -> Given:
 
 def _given(variables: Variables) -> Given:
     read = settings.read(variables)
-    proxies = [(name, variables.plain(name) or variables.plain(name.lower())) for name in _PROXIES]
+    proxies = [(name, variables.plain(name) or variables.plain(name.lower())) for name in PROXIES]
     bundles = [(name, variables.plain(name)) for name in AUTHORITY_VARIABLES if variables.plain(name)]
     for name, value in bundles:
         if not _is_readable(Path(value)):

@@ -186,19 +186,19 @@ def to_json(results: Sequence[NodeResult]) -> str:
                 {
                     "node": one.node,
                     "seconds": round(one.seconds, 3),
-                    "error": one.error
-                    and {
-                        "exit_code": one.error.exit_code,
-                        "what": one.error.what,
-                        "cause": one.error.cause,
-                        "next": one.error.next,
-                    },
+                    "error": one.error and one.error.fields,
                     "report": json.loads(one.report.to_json()),
                 }
                 for one in results
             ],
         }
     )
+
+
+def check(constraints: Sequence[str]) -> None:
+    """Raises ConfigurationError for what is no constraint."""
+    for constraint in constraints:
+        _parts(constraint)
 
 
 def _parts(constraint: str) -> tuple[str, str, str]:

@@ -29,13 +29,10 @@ from weightdock_driver.verdict import Ended
 class Session:
     """A connection to a manager, for one command. Raises EngineError where the engine is none."""
 
-    def __init__(
-        self, this: Run, quiet: bool, timeout: float | None, parallel: int | None = None, jitter: float = 0.0
-    ) -> None:
+    def __init__(self, this: Run, quiet: bool, timeout: float | None, parallel: int | None = None) -> None:
         self._run = this
         self._quiet = quiet
         self._limits = Limits(parallel, timeout)
-        self._jitter = jitter
         self._signals: SimpleQueue[signal.Signals] = SimpleQueue()
         self._stack = ExitStack()
 
@@ -89,7 +86,7 @@ class Session:
         if not services:
             return []
         jobs = [service.job for service in services]
-        with swarm_engine.swarm(self._engine, services, self._run, self._jitter) as engine:
+        with swarm_engine.swarm(self._engine, services, self._run) as engine:
             shown = display.for_stderr(sys.stderr, quiet=self._quiet)
             ended = run.run(engine, jobs, shown, self._limits, self._signals)
             seconds = [engine.services[service.name].seconds for service in services]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-USER = "10001:10001"
-"""The images' own user; said once more, so that it holds whatever an image says."""
+CONTAINER_ID = 10001
+"""The images' user, and its group (images/node/Dockerfile)."""
+
+USER = f"{CONTAINER_ID}:{CONTAINER_ID}"
+"""Said once more, so that it holds whatever an image says."""
 
 CAP_DROP = ("ALL",)
 

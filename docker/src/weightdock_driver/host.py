@@ -11,9 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 from weightdock.errors import ConfigurationError
-
-CONTAINER_ID = 10001
-"""The images' user, and its group (images/node/Dockerfile)."""
+from weightdock_driver.hardening import CONTAINER_ID
 
 _MAY_ALL = stat.S_IWOTH | stat.S_IXOTH
 _NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")

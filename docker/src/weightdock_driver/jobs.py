@@ -7,7 +7,6 @@ import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from urllib.parse import urlsplit
 
 from weightdock import catalogue
@@ -22,8 +21,10 @@ from weightdock_driver.run_spec import Mount, Role, Run, RunSpec, Variable, envi
 CACHE_VOLUME = "weightdock-cache"
 """What the uploaders share: acquired models, and the frameworks' own caches."""
 
+NODE_CACHE = "/workspace/data/.cache/models"
+"""Where nodes keep files, unless told otherwise; and where a container finds them, wherever that is outside."""
+
 _CACHE = "/workspace/data/.cache"
-_MODELS = "/workspace/data/.cache/models"
 
 AUTHORITIES = "/etc/weightdock/ca.pem"
 """Where a container finds the CA bundle of this machine, when one is set."""
@@ -68,20 +69,20 @@ def upload(request: Request, given: Given, run: Run, flags: Sequence[str] = ()) 
         raise ConfigurationError(
             "--force replaces one model",
             cause=f"the options name {len(selected)}",
-            next="weightdock-driver upload --force --model NAME, of the one that is meant",
+            next="weightdock-driver upload --force --model FRAMEWORK/MODEL",
         )
     jobs = []
-    for framework, models in _by_framework(selected):
+    for framework, models in catalogue.by_framework(selected).items():
         same = ("--catalogue", catalogue.fingerprint([framework]))  # or a lock that was reviewed here would not count
         image = images.uploader(framework)
-        jobs.append(_job(request, given, run, Role.UPLOADER, framework, image, models, (*same, *flags)))
+        jobs.append(_job(request, given, run, Role.UPLOADER, framework, image, tuple(models), (*same, *flags)))
     return tuple(jobs)
 
 
-def bootstrap(request: Request, given: Given, run: Run) -> tuple[Job, ...]:
-    """The one container that fills a node's cache. Raises ConfigurationError."""
+def bootstrap(request: Request, given: Given, run: Run, flags: Sequence[str] = ()) -> tuple[Job, ...]:
+    """The one container that fills a node's cache, told these ``flags``. Raises ConfigurationError."""
     selected = catalogue.select(request.patterns, request.frameworks)
-    return (_job(request, given, run, Role.NODE, "node", images.NODE, selected),)
+    return (_job(request, given, run, Role.NODE, "node", images.NODE, selected, flags),)
 
 
 def _job(
@@ -101,7 +102,7 @@ def _job(
         run=run,
         args=("--events", *flags, *_models(models)),
         environment=_told(given, request),
-        mounts=_mounts(request.cache, _CACHE if role is Role.UPLOADER else _MODELS, given),
+        mounts=_mounts(request.cache, _CACHE if role is Role.UPLOADER else NODE_CACHE, given),
         memory_bytes=given.settings.memory_bytes,
         network=request.network,
     )
@@ -121,11 +122,6 @@ def announcement(jobs: Sequence[Job], given: Given, what: str) -> str:
         ("cache", f"{'folder' if cache.is_folder else 'volume'} {cache.source}"),
     )
     return "\n".join([f"{what}: {count} model{'' if count == 1 else 's'}", *(f"  {k:<9} {v}" for k, v in rows)])
-
-
-def _by_framework(specs: Sequence[ModelSpec]) -> tuple[tuple[Framework, tuple[ModelSpec, ...]], ...]:
-    groups = groupby(sorted(specs, key=lambda spec: spec.model.framework), key=lambda spec: spec.model.framework)
-    return tuple((framework, tuple(models)) for framework, models in groups)
 
 
 def _models(models: Sequence[ModelSpec]) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -52,13 +51,6 @@ def _is_file_name(_context: click.Context, _option: click.Parameter, value: Path
 def _is_tag(_context: click.Context, _option: click.Parameter, value: str) -> str:
     if not _TAG.fullmatch(value):
         raise click.BadParameter(f"{value!r} is no tag: up to 128 letters, digits, '_', '.' and '-'")
-    return value
-
-
-def is_number(_context: click.Context, _option: click.Parameter, value: float) -> float:
-    """NaN is neither too small nor too large for click's ranges."""
-    if math.isnan(value):
-        raise click.BadParameter("'nan' is no number")
     return value
 
 

@@ -36,8 +36,8 @@ def upload(
 ) -> int:
     """Put every registered model that is missing into the store: a replicated job per framework.
 
-    What is missing is asked once, in a container on this manager. Its models are shared out by bytes; a task that dies
-    begins again on another node.
+    What is missing is asked once, in a container on this manager. Its models are shared out by bytes. A task that
+    dies is begun anew; the share of a node that is lost goes to another one.
     """
     given, run = env_files.load(files), jobs.new_run()
     planning = jobs.upload(request, given, run, ["--dry-run"])
@@ -46,7 +46,7 @@ def upload(
 
     with fleet_run.Session(run, quiet, timeout) as session:
         planned = session.here(planning)
-        work = [row.model for row in planned.results if report.RunReport((row,)).has_work]
+        work = [row.model for row in planned.results if row.is_work]
         narrowed = replace(request, patterns=tuple(map(str, work)))
         services = fleet_run.shared_out(jobs.upload(narrowed, given, run), tasks) if work else []
         done = {row.model: row for ended in session.on_swarm(services) for row in ended.results}
@@ -73,14 +73,13 @@ def upload(
 )
 @click.option(
     "--jitter",
-    type=click.FloatRange(0, 3600),
-    default=3.0,
-    callback=options.is_number,
+    type=click.IntRange(0, 3600),
+    default=3,
     show_default=True,
     metavar="SECONDS",
-    help="Each node begins up to so much later, at random.",
+    help="Each node asks the store up to so much later, at random.",
 )
-@options.requested("/workspace/data/.cache/models", on_swarm=True)
+@options.requested(jobs.NODE_CACHE, on_swarm=True)
 @options.timeout
 @options.as_json
 @options.quiet
@@ -89,23 +88,26 @@ def bootstrap(
     files: Sequence[Path],
     constraints: Sequence[str],
     at_once: int,
-    jitter: float,
+    jitter: int,
     request: Request,
     timeout: float | None,
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Fill the cache of every node that meets the constraints: a global job, a few nodes at a time.
+    """Fill the cache of every node that meets the constraints: a job for each, a few at a time.
 
     The cache's folder must be on each node. A node that was away, or joins later, is filled by the same command again;
     nodes that are filled cost nothing.
     """
-    given, run = env_files.load(files), jobs.new_run()
-    (job,) = jobs.bootstrap(request, given, run)
-    tell(jobs.announcement([job], given, "bootstrap by the Swarm"), quiet)
-    from weightdock_driver import fleet, fleet_run
+    from weightdock_driver import fleet
 
-    with fleet_run.Session(run, quiet, timeout, parallel=at_once, jitter=jitter) as session:
+    fleet.check(constraints)
+    given, run = env_files.load(files), jobs.new_run()
+    (job,) = jobs.bootstrap(request, given, run, ["--jitter", str(jitter)])
+    tell(jobs.announcement([job], given, "bootstrap by the Swarm"), quiet)
+    from weightdock_driver import fleet_run
+
+    with fleet_run.Session(run, quiet, timeout, parallel=at_once) as session:
         results = session.on_nodes(job, constraints)
     click.echo(fleet.to_json(results) if as_json else fleet.table(results))
     return max(one.exit_code for one in results)

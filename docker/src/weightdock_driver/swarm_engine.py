@@ -7,7 +7,6 @@ It speaks the same lines: its tasks' events as they come and, once every share h
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,14 +42,14 @@ _ENDING_SECONDS = 8.0
 
 
 @contextmanager
-def swarm(engine: Engine, services: Sequence[Service], run: Run, jitter: float = 0.0) -> Iterator[SwarmEngine]:
+def swarm(engine: Engine, services: Sequence[Service], run: Run) -> Iterator[SwarmEngine]:
     """What makes these services, with their keys and CA bundle on the Swarm; removed at the end of the ``with``."""
     stored: dict[str, str] = {}
     with ExitStack() as stack:
         for kind, name, content in _to_store(services, run):
             stack.callback(engine.swarm.remove, kind, name)
             stored[name] = engine.swarm.store(kind, name, content, run.labels)
-        yield SwarmEngine(engine, services, stored, jitter)
+        yield SwarmEngine(engine, services, stored)
 
 
 def remove_abandoned(swarm: Swarm) -> tuple[str, ...]:
@@ -70,9 +69,9 @@ def remove_abandoned(swarm: Swarm) -> tuple[str, ...]:
 class SwarmEngine:
     """Gives each job of a run its service."""
 
-    def __init__(self, engine: Engine, services: Sequence[Service], stored: Mapping[str, str], jitter: float) -> None:
+    def __init__(self, engine: Engine, services: Sequence[Service], stored: Mapping[str, str]) -> None:
         self._swarm = engine.swarm
-        self.services = {one.name: RunningService(engine, one, stored, jitter) for one in services}
+        self.services = {one.name: RunningService(engine, one, stored) for one in services}
 
     @contextmanager
     def container(self, spec: RunSpec) -> Iterator[RunningService]:
@@ -87,14 +86,13 @@ class SwarmEngine:
 class RunningService:
     """One service: :class:`weightdock_driver.run.Container`. ``seconds`` is how long it took, once it has ended."""
 
-    def __init__(self, engine: Engine, service: Service, stored: Mapping[str, str], jitter: float) -> None:
+    def __init__(self, engine: Engine, service: Service, stored: Mapping[str, str]) -> None:
         self.name = service.name
         self.seconds = 0.0
         self._engine = engine
         self._swarm = engine.swarm
         self._service = service
         self._stored = stored
-        self._jitter = jitter
         self._told_to_end = threading.Event()
         # Of a service that is just being made nothing can be removed yet: who removes waits until it is there.
         self._making = threading.Lock()
@@ -106,12 +104,10 @@ class RunningService:
         self._whole = False
 
     def start(self) -> None:
-        """Begin, up to ``jitter`` seconds later: many nodes that ask one store at once get in each other's way."""
+        """Nothing: :meth:`output` makes the service, in the thread that listens to it."""
 
     def output(self) -> Iterator[tuple[bytes | None, bytes | None]]:
         """The tasks' events, and at the end what those said that failed, and one report."""
-        if self._told_to_end.wait(random.uniform(0, self._jitter)):  # noqa: S311  # no secret
-            return
         began = time.monotonic()
         progress = NodeProgress(self._service.node, len(self._service.job.models)) if self._service.node else None
         image = self._engine.fixed_image(self._service.job.spec.image)

@@ -18,7 +18,7 @@ from weightdock_driver.run_spec import ROLE_LABEL, RUN_LABEL, Mount, Run, RunSpe
 SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 """Variables that no service shows: each becomes a secret, and ``NAME_FILE`` says where it is."""
 
-_USER = hardening.USER.partition(":")[0]  # the images' own, and nobody else's: it reads its secrets
+_USER = str(hardening.CONTAINER_ID)  # the images' own, and nobody else's: it reads its secrets
 _SECOND = 1_000_000_000  # the API counts nanoseconds
 
 # For slot 0 Swarm gives the node's id in place of the number (moby/swarmkit, template/context.go).

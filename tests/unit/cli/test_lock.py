@@ -95,5 +95,6 @@ def test_a_lock_is_of_one_framework(bench: Bench) -> None:
     assert (ran.code, ran.stdout, ran.stderr) == (
         2,
         "",
-        "error: Missing option '--framework'.\ncause: the command line\nnext: weightdock lock --help\n",
+        "error: Missing option '--framework'.\ncause: the command line was not understood\n"
+        "next: weightdock lock --help\n",
     )

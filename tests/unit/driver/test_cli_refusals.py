@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from support.driver_fakes import SECRET, TIMM, FakeEngine, Play
-from weightdock_driver import cli
+from weightdock_driver import cli, fleet_run
+from weightdock_driver.fleet import NodeResult
+from weightdock_driver.jobs import Job
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -111,7 +114,7 @@ def test_an_address_that_is_none_is_named(name: str, monkeypatch: pytest.MonkeyP
 def test_a_group_of_commands_alone_is_told_as_a_missing_command(capsys: Output) -> None:
     assert cli.main(["swarm"]) == 2
     assert capsys.readouterr().err == (
-        "error: Missing command.\ncause: the command line\nnext: weightdock-driver swarm --help\n"
+        "error: Missing command.\ncause: the command line was not understood\nnext: weightdock-driver swarm --help\n"
     )
 
 
@@ -142,3 +145,25 @@ def test_a_swarm_is_not_touched_before_the_request_is_known_to_be_good(
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     assert cli.main(command) == 2
     assert capsys.readouterr().err.startswith("error: R2 credentials not configured\n")
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_what_is_no_constraint_is_told_before_a_swarm_is_touched(capsys: Output) -> None:
+    assert cli.main(["swarm", "bootstrap", "--constraint", "node.labels.gpu==true", "--constraint", "gpu"]) == 2
+    assert capsys.readouterr().err.startswith("error: 'gpu' is no constraint\n")
+
+
+def test_each_node_of_a_swarm_is_told_when_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+
+    class Recording(nullcontext["Recording"]):
+        def __init__(self, *_: object, **__: object) -> None:
+            super().__init__(self)
+
+        def on_nodes(self, job: Job, _constraints: object) -> list[NodeResult]:
+            told.append(job.spec.args[:3])
+            return [NodeResult("one")]
+
+    monkeypatch.setattr(fleet_run, "Session", Recording)
+    assert [cli.main(["swarm", "bootstrap", "--quiet", *more]) for more in ([], ["--jitter", "60"])] == [0, 0]
+    assert told == [("--events", "--jitter", "3"), ("--events", "--jitter", "60")]

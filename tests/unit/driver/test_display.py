@@ -199,17 +199,6 @@ def test_a_terminal_that_is_gone_ends_no_run(monkeypatch: pytest.MonkeyPatch, te
         display.say("stopping")
 
 
-def test_no_color_means_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("NO_COLOR", "1")
-    stream = Terminal()
-    with for_stderr(stream) as display:
-        display.event(event("timm/a", Stage.UPLOAD, State.FAILED, note="no"))
-        display.tick(["weightdock-timm-01234567"])
-    assert "timm/a" in stream.getvalue()
-    assert not re.search(r"\x1b\[[0-9;]*3[0-9][0-9;]*m", stream.getvalue())
-
-
 def test_quiet_is_silent() -> None:
     stream = io.StringIO()
     with for_stderr(stream, quiet=True) as display:

@@ -86,7 +86,7 @@ def test_no_socket_and_no_program_means_that_nothing_is_installed(
         ("This node is not a swarm manager. Use docker swarm init", "this engine is no Swarm manager", "swarm init"),
         (
             f"{MOUNTING} /workspace/data/.cache/models: not a directory: Are you",
-            "the cache's folder is none",
+            "the cache's path is no folder",
             "--cache",
         ),
         (

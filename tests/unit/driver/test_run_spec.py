@@ -3,11 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from support.driver_fakes import SECRET, SETTINGS
 from weightdock import settings
 from weightdock.errors import ConfigurationError
 from weightdock.settings import Settings
+from weightdock_driver import env_files
 from weightdock_driver.run_spec import Mount, Role, Run, RunSpec, Variable, environment, sdk_arguments
 
 
@@ -94,6 +96,23 @@ def test_what_keeps_a_node_in_passes_into_the_container() -> None:
         "WEIGHTDOCK_CACHE_BYTES": "0",
         "WEIGHTDOCK_PINNED": "timm/*,sam2_t",
     }
+
+
+def test_compose_tells_a_container_of_the_same_variables() -> None:
+    compose = yaml.safe_load((Path(__file__).parents[3] / "compose.yaml").read_text(encoding="utf-8"))
+    every = {
+        "AWS_SESSION_TOKEN": "short-lived",
+        "WEIGHTDOCK_CACHE_BYTES": "0",
+        "WEIGHTDOCK_PINNED": "timm/*",
+        "WEIGHTDOCK_OFFLINE": "1",
+        "WEIGHTDOCK_LICENCE_ALLOW": "mit",
+        "WEIGHTDOCK_LICENCE_WARN": "mit",
+        "WEIGHTDOCK_LICENCE_DENY": "mit",
+    }
+    ours = {one.name for one in environment(loaded(**every))}
+    proxies = {spelt for name in env_files.PROXIES for spelt in (name, name.lower())}
+    told = {name: set(one["environment"]) for name, one in compose["services"].items() if "environment" in one}
+    assert told == dict.fromkeys(("ultralytics-uploader", "timm-uploader", "node"), ours | proxies)
 
 
 def test_the_licence_policy_passes_into_the_container_and_the_memory_is_a_limit_around_it() -> None:

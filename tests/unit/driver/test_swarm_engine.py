@@ -92,7 +92,7 @@ def test_a_second_ctrl_c_while_a_service_is_being_made_leaves_none() -> None:
         manager.asked_to_remove.wait(0.5)  # which comes too early, or after this
 
     heard, manager = Event(), LateManager(interrupted)
-    engine = SwarmEngine(manager, [SERVICE], {}, 0.0)  # type: ignore[arg-type]  # it is asked for no more
+    engine = SwarmEngine(manager, [SERVICE], {})  # type: ignore[arg-type]  # it is asked for no more
     with pytest.raises(Stopped):
         run.run(engine, [JOB], Telling())
     assert manager.made.wait(SECONDS)
@@ -105,7 +105,7 @@ def test_a_share_has_one_substitute_until_that_ones_task_is_seen_to_be_lost(
 ) -> None:
     monkeypatch.setattr(swarm_engine, "_LOOK_SECONDS", 0.01)
     manager = LateManager(shows_substitutes=shows)
-    service = RunningService(manager, SERVICE, {}, 0.0)  # type: ignore[arg-type]
+    service = RunningService(manager, SERVICE, {})  # type: ignore[arg-type]
     manager.enough = service.terminate
     assert list(service.output()) == []
     assert manager.there[:2] == [NAME, f"{NAME}-1"]
@@ -114,7 +114,7 @@ def test_a_share_has_one_substitute_until_that_ones_task_is_seen_to_be_lost(
 
 def test_a_service_that_was_told_to_end_is_not_made() -> None:
     manager = LateManager()
-    service = RunningService(manager, SERVICE, {}, 0.0)  # type: ignore[arg-type]
+    service = RunningService(manager, SERVICE, {})  # type: ignore[arg-type]
     listener = iter(service.output())
     manager.fixed_image = lambda reference: (service.remove(), reference)[1]  # type: ignore[method-assign,func-returns-value]
     assert list(listener) == []

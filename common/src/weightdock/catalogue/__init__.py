@@ -3,9 +3,9 @@
 ::
 
     catalogue/
-    ├── ultralytics/models.toml   what is registered, by hand
-    ├── ultralytics/models.lock   what its origin gave, by ``make lock``
-    └── timm/…                    a third framework is a third folder
+    ├── timm/models.toml          what is registered, by hand
+    ├── timm/models.lock          what its origin gives, by ``make lock``; until then nothing is compared with it
+    └── ultralytics/…             the same; a third framework is a third folder
 """
 
 from __future__ import annotations
@@ -137,6 +137,14 @@ def select(patterns: Sequence[str] = (), chosen: Sequence[Framework] = (), home:
             raise _unknown("model", pattern, known, f"of {', '.join(chosen)}" if chosen else "of the catalogue")
         wanted.update(spec.model for spec in found)
     return tuple(spec for spec in specs if not patterns or spec.model in wanted)
+
+
+def by_framework(specs: Sequence[ModelSpec]) -> dict[Framework, list[ModelSpec]]:
+    """The models of each framework."""
+    found: dict[Framework, list[ModelSpec]] = {}
+    for spec in specs:
+        found.setdefault(spec.model.framework, []).append(spec)
+    return found
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -29,9 +29,9 @@ _HOMES = {
     "lock": "mirror",
     "fetch": "node",
     "resolve": "node",
-    "verify": "keep",
-    "status": "keep",
-    "prune": "keep",
+    "verify": "upkeep",
+    "status": "upkeep",
+    "prune": "upkeep",
 }
 """The module of each command: only the one that runs is imported, as the others' imports are half of a warm start."""
 
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     signal.signal(signal.SIGTERM, terminate)  # process 1 of a container, as in Kubernetes, would not hear it otherwise
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        cli.main(given, standalone_mode=False)
+        cli.main(given, prog_name="weightdock", standalone_mode=False)
     except click.exceptions.Exit as asked:
         sys.exit(asked.exit_code)
     except WeightdockError as error:
@@ -86,7 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         command = " ".join(["weightdock", *(one for one in given[:1] if one in _HOMES)])  # a parser's error has none
         if isinstance(error, click.UsageError) and error.ctx:
             command = error.ctx.command_path
-        click.echo(message(error.format_message(), cause="the command line", next=f"{command} --help"), err=True)
+        click.echo(
+            message(error.format_message(), cause="the command line was not understood", next=f"{command} --help"),
+            err=True,
+        )
         sys.exit(ExitCode.USAGE)
     except (KeyboardInterrupt, click.Abort):
         click.echo("stopped; what was finished is kept", err=True)

@@ -46,7 +46,7 @@ from weightdock.upload.share import Share
     "--catalogue",
     "fingerprint",
     metavar="SHA256",
-    help="Refuse where models.toml and models.lock say anything else than they do where this is from: the driver's.",
+    hidden=True,  # the driver's: refuse where models.toml and models.lock are others than there
 )
 @options.json
 @options.as_events
@@ -67,7 +67,7 @@ def upload(
     image; a dry run needs none.
     """
     configured, specs, dry_run = settings.load(), options.selected(frameworks, models), dry_run or check
-    if fingerprint and fingerprint != catalogue.fingerprint([name for name, _ in options.by_framework(specs)]):
+    if fingerprint and fingerprint != catalogue.fingerprint([*catalogue.by_framework(specs)]):
         raise ConfigurationError(
             "another catalogue is here than where this run was asked for",
             cause="models.toml or models.lock changed since this image was built",
@@ -87,7 +87,7 @@ def upload(
         click.echo("The keys, without knowing what is in the store:\n", err=True)
         options.show(RunReport(tuple(map(plan.row, plan.plan(specs, configured.prefix, {}, {})))), as_data, plan=True)
     store, observe, reports = R2Store(configured), options.observer(as_events), []
-    for framework, of_framework in options.by_framework(specs):
+    for framework, of_framework in catalogue.by_framework(specs).items():
         if dry_run:
             held = Holdings.read(store, configured.prefix, framework)
             planned = plan.plan(

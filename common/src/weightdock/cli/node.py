@@ -22,7 +22,13 @@ from weightdock.errors import ConfigurationError
 )
 @options.framework
 @options.model
-@click.option("--from", "listed", type=click.File(), metavar="FILE", help="The models that a file names; - is stdin.")
+@click.option(
+    "--from",
+    "listed",
+    type=click.File(),
+    metavar="FILE",
+    help="Read the models' names from FILE, one a line; - is stdin.",
+)
 @click.option("--deep", is_flag=True, help="Read the manifests and every cached file again.")
 @click.option(
     "--jitter",
@@ -44,8 +50,8 @@ def fetch(
 ) -> None:
     """Fill this machine's cache from the store, each file checked while it streams.
 
-    Where everything is there, nobody is asked. WEIGHTDOCK_CACHE_BYTES caps the cache: what was used longest ago goes
-    first, but for what a running process resolved, and for WEIGHTDOCK_PINNED, globs of models.
+    Where everything is in the cache, no request is made. WEIGHTDOCK_CACHE_BYTES caps the cache: what was used longest
+    ago goes first, but for what a running process resolved, and for WEIGHTDOCK_PINNED, globs of models.
     """
     configured = settings.load()
     specs = options.selected(frameworks, (*models, *(_names(listed) if listed else ())))
@@ -54,7 +60,7 @@ def fetch(
 
     report = None if deep else warm.report(specs, configured.prefix, cache, observe)
     if report is None and configured.offline:
-        report = warm.offline_report(specs, configured.prefix, cache, observe)
+        report = warm.offline_report(specs, configured.prefix, cache, observe, deep=deep)
     elif report and configured.cache_bytes is not None:  # which may be less than when the cache was filled
         from weightdock.cache.room import Room
 

@@ -41,12 +41,6 @@ def chosen(frameworks: Sequence[str]) -> tuple[Framework, ...]:
     return tuple(dict.fromkeys(map(Framework, frameworks))) or catalogue.frameworks()
 
 
-def by_framework(specs: Sequence[ModelSpec]) -> list[tuple[Framework, list[ModelSpec]]]:
-    """The models of each framework."""
-    names = dict.fromkeys(spec.model.framework for spec in specs)
-    return [(name, [spec for spec in specs if spec.model.framework == name]) for name in names]
-
-
 def observer(as_events: bool) -> events.Observer:
     """Who hears of progress: a driver on stdout, or people on stderr."""
     return events.Ndjson() if as_events else events.Lines()

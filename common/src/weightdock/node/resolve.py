@@ -33,6 +33,6 @@ def _model(name: str) -> ModelId:
         return ModelId.parse(name)
     raise ConfigurationError(
         f"{name or 'nothing'} is not a model name",
-        cause="a framework and one '/' come before it",
+        cause="a model is named FRAMEWORK/MODEL",
         next=f"nearest names: {catalogue.nearest(name, [str(spec.model) for spec in catalogue.select()])}",
     )

@@ -24,12 +24,15 @@ def report(specs: Sequence[ModelSpec], prefix: str, cache: Cache, observe: Obser
     return RunReport(tuple(row(spec, prefix, file, observe) for spec, file in found))
 
 
-def offline_report(specs: Sequence[ModelSpec], prefix: str, cache: Cache, observe: Observer) -> RunReport:
-    """The report of a run that may ask nobody: what is missing has failed."""
+def offline_report(
+    specs: Sequence[ModelSpec], prefix: str, cache: Cache, observe: Observer, *, deep: bool
+) -> RunReport:
+    """The report of a run that may ask nobody: what is missing has failed. With ``deep`` every file is read."""
 
     def look(spec: ModelSpec) -> ModelResult:
         try:
-            file = cache.find(spec.model, spec.extension) or offline(cache, spec.model, spec.extension)
+            known = None if deep else cache.find(spec.model, spec.extension)
+            file = known or offline(cache, spec.model, spec.extension)
             return row(spec, prefix, file, observe)
         except StoreError as error:
             observe(Event(spec.model, Stage.FETCH, State.FAILED, note=error.what))

@@ -28,11 +28,11 @@ from weightdock.artifact import Framework
 from weightdock.catalogue import ModelSpec
 from weightdock.catalogue.lock import Locked
 from weightdock.errors import ConfigurationError, OriginError, StoreError, WeightdockError, of_kind
+from weightdock.events import BytesObserver
 from weightdock.origins import AcquiredFile, Origin
 from weightdock.origins.wire import (
     acquired_fields,
     acquired_from,
-    error_fields,
     locked_fields,
     locked_from,
     spec_fields,
@@ -48,9 +48,6 @@ _LITTLE_BYTES = 64 * 1024 * 1024
 _SEE_OR_MORE_MEMORY = "see what it printed, if it did; if it was memory, give the container more: WEIGHTDOCK_MEMORY"
 
 _Answer = TypeVar("_Answer")
-
-BytesObserver = Callable[[int], None]
-"""Hears how many bytes have arrived so far."""
 
 
 class OriginProcess:
@@ -198,7 +195,7 @@ def answer(origin: Origin, request: Mapping[str, Any]) -> dict[str, Any]:
             case _:
                 return acquired_fields(origin.acquire(spec_from(request["spec"]), Path(request["path"])))
     except Exception as error:
-        return {"error": error_fields(_told(error, request))}
+        return {"error": _told(error, request).fields}
 
 
 def _told(error: Exception, request: Mapping[str, Any]) -> WeightdockError:
@@ -212,7 +209,7 @@ def _told(error: Exception, request: Mapping[str, Any]) -> WeightdockError:
     if isinstance(error, ModuleNotFoundError):
         return ConfigurationError(
             f"{error.name} is not installed here",
-            cause="a model comes from its origin by its framework's own loader, with all that it needs, or not at all",
+            cause="what comes from an origin comes by the framework's own loader, which needs it",
             next="use its uploader image, or install it; without WEIGHTDOCK_ORIGIN=allow `resolve` needs none",
         )
     traceback.print_exception(error)

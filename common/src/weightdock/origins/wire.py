@@ -12,7 +12,6 @@ from typing import Any
 from weightdock.artifact import Digest, ModelId, Provenance
 from weightdock.catalogue import ModelSpec
 from weightdock.catalogue.lock import Locked
-from weightdock.errors import WeightdockError
 from weightdock.origins import AcquiredFile
 
 Fields = Mapping[str, Any]
@@ -65,8 +64,3 @@ def acquired_from(fields: Fields, inside: Path) -> AcquiredFile:
         published_bytes=fields["published_bytes"],
         streamed=Digest(streamed) if streamed else None,
     )
-
-
-def error_fields(error: WeightdockError) -> dict[str, Any]:
-    """An error for the parent; :func:`weightdock.errors.of_kind` makes it one again."""
-    return {"exit_code": error.exit_code, "what": error.what, "cause": error.cause, "next": error.next}

@@ -91,11 +91,6 @@ def of_this_process(dotenv: Path = Path(".env")) -> Variables:
     return Variables(os.environ, dotenv)
 
 
-def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
-    """``environ`` less everything that opens a bucket: what a child that loads foreign files may see."""
-    return {name: value for name, value in environ.items() if not name.startswith("AWS_")}
-
-
 def inherited_environment() -> dict[str, str]:
-    """The environment that a child without credentials gets."""
-    return without_secrets(os.environ)
+    """The environment less everything that opens a bucket: what a child that loads foreign files may see."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}

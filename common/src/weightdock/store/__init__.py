@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from weightdock.artifact import Digest, ObjectKey
+from weightdock.events import BytesObserver
 from weightdock.verify import VerifiedFile
-
-BytesObserver = Callable[[int], None]
-"""Hears how many bytes have gone through so far."""
 
 
 @dataclass(frozen=True)

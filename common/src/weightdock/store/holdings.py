@@ -15,7 +15,6 @@ from weightdock.store.manifest import Entry
 class Holdings:
     """The manifest's entries by model name, and every object but the manifest by key."""
 
-    framework: Framework
     entries: Mapping[str, Entry]
     objects: Mapping[ObjectKey, StoredObject]
 
@@ -25,4 +24,4 @@ class Holdings:
         known = manifest.read(store, prefix, framework)
         objects = store.objects(f"{prefix}/{framework}/")
         objects.pop(manifest.manifest_key(prefix, framework), None)
-        return cls(framework, known.entries, objects)
+        return cls(known.entries, objects)

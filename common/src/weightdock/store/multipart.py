@@ -15,7 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from weightdock.artifact import ObjectKey
-from weightdock.store import BytesObserver
+from weightdock.events import BytesObserver
 from weightdock.store.bucket import CONFLICT, GONE, Bucket
 from weightdock.store.pace import SLOTS
 from weightdock.store.unfinished import Begun, Unfinished

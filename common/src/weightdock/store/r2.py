@@ -15,8 +15,9 @@ from http import HTTPStatus
 
 from weightdock.artifact import Digest, ObjectKey
 from weightdock.errors import IntegrityError, StoreError
+from weightdock.events import BytesObserver
 from weightdock.settings import Settings
-from weightdock.store import BytesObserver, Document, PendingUpload, StoredObject, Target, Version
+from weightdock.store import Document, PendingUpload, StoredObject, Target, Version
 from weightdock.store.bucket import ABSENT, CONFLICT, GONE, TOO_OFTEN, Bucket
 from weightdock.store.multipart import SINGLE_PUT_BYTES, Multipart, condition
 from weightdock.store.pace import Pace

@@ -55,7 +55,6 @@ class Way(Enum):
     NO_CONNECTION = "no connection"
     NO_TRUST = "a certificate that nobody vouches for"
     NO_ANSWER = "silence"
-    CLOSED = "the other side hung up"
 
 
 @dataclass
@@ -89,7 +88,7 @@ def attempts(error: Exception, has_answered: bool) -> int:
             return ATTEMPTS if has_answered else _TO_CONNECT
         case Unreached(way=Way.NO_ANSWER):
             return ATTEMPTS if has_answered else 1
-        case Unreached(way=Way.CLOSED) | BrokenOff():
+        case BrokenOff():
             return ATTEMPTS
         case _:
             return 1

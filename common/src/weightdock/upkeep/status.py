@@ -67,7 +67,7 @@ def _held(store: ObjectStore, prefix: str, framework: Framework) -> tuple[Holdin
     try:
         return Holdings.read(store, prefix, framework), ""
     except ManifestError as error:
-        return Holdings(framework, {}, store.objects(f"{prefix}/{framework}/")), f"{error.what}: {error.cause}"
+        return Holdings({}, store.objects(f"{prefix}/{framework}/")), f"{error.what}: {error.cause}"
 
 
 def _status(
@@ -80,7 +80,6 @@ def _status(
     differs = malformed or planned.difference
     if cached and entry and cached.sha256 != entry.sha256:
         differs = differs or f"this machine has sha256 {cached.sha256}, and the manifest says {entry.sha256}"
-    licence = entry.provenance.licence if entry else (spec.locked.licence if spec.locked else "")
     return ModelStatus(
         model=str(spec.model),
         task=spec.task,
@@ -92,8 +91,8 @@ def _status(
         differs=differs,
         size_bytes=size,
         sha256=entry.sha256.hex if entry else "",
-        licence=licence,
-        ruling=licences.rule(licence) if entry or spec.locked else "",
+        licence=planned.licence,
+        ruling=licences.rule(planned.licence) if entry or spec.locked else "",
         uploaded=entry.uploaded if entry else "",
     )
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -15,12 +14,10 @@ from weightdock.artifact import Framework, Provenance
 from weightdock.cache import Cache
 from weightdock.catalogue import ModelSpec
 from weightdock.errors import IntegrityError, OriginError
-from weightdock.events import Event, Observer, Stage, State
+from weightdock.events import BytesObserver, Event, Observer, Stage, State
 from weightdock.licence import LicencePolicy, Ruling
 from weightdock.origins import AcquiredFile, as_locked
 from weightdock.safety import Verdict
-from weightdock.store import BytesObserver
-from weightdock.store.manifest import Entry
 from weightdock.upload.plan import Action, PlannedUpload, denied, difference
 from weightdock.verify import Expectation, VerifiedFile, verify
 
@@ -90,10 +87,12 @@ class Acquire:
                 load=lambda path: self.loader.load(spec, path),
                 provenance=acquired.provenance,
             )
-            if spec.locked and (differs := difference(entry_of(verified, spec), spec.locked)):
+            if spec.locked and (
+                differs := difference(acquired.provenance, verified.sha256, spec.locked, "the origin gave")
+            ):
                 raise IntegrityError(
                     f"{spec.model} is not what it should be",
-                    cause=differs.replace("the manifest says", "the origin gave"),
+                    cause=differs,
                     next="nothing was kept of it; `make lock` and review the difference, if it is meant",
                 )
             return self.cache.publish_once(verified, spec.extension), acquired.provenance.host
@@ -110,7 +109,7 @@ class Acquire:
         locked = planned.spec.locked
         if planned.action is Action.REPLACE and not locked:  # whoever forces means what the origin has now
             return False
-        if locked and difference(entry_of(cached, planned.spec), locked):
+        if locked and difference(cached.provenance, cached.sha256, locked):
             return False
         return planned.entry is None or planned.entry.sha256 == cached.sha256
 
@@ -126,10 +125,3 @@ class Acquire:
         if planned.spec.locked and acquired.streamed is None:  # else we wrote it, and its source was compared instead
             expected.append(as_locked(planned.spec.locked))
         return expected
-
-
-def entry_of(file: VerifiedFile, spec: ModelSpec) -> Entry:
-    """The manifest's entry for an uploaded file. Its provenance is known: uploads come from origins."""
-    assert file.provenance
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Entry(spec.model, spec.extension, file.size_bytes, file.sha256, file.provenance, now, file.verdict)

@@ -11,17 +11,18 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from weightdock.catalogue import ModelSpec
 from weightdock.errors import StoreError, WeightdockError
-from weightdock.events import Event, Stage, State
+from weightdock.events import BytesObserver, Event, Stage, State
 from weightdock.licence import Ruling
 from weightdock.report import ModelResult, Outcome, RunReport
-from weightdock.store import BytesObserver, ObjectStore, manifest
+from weightdock.store import ObjectStore, manifest
 from weightdock.store.holdings import Holdings
 from weightdock.store.manifest import Entry
 from weightdock.store.pace import SLOTS
-from weightdock.upload.acquire import Acquire, entry_of
+from weightdock.upload.acquire import Acquire
 from weightdock.upload.plan import Action, PlannedUpload, plan, row, warning
 from weightdock.verify import VerifiedFile
 
@@ -107,7 +108,7 @@ class Upload:
                 next="see to the disk and to who else writes there, then run again",
             )
             return self._failed(planned, Stage.UPLOAD, started, gone)
-        entries[spec.model.name] = entry_of(file, spec)
+        entries[spec.model.name] = _entry_of(file, spec)
         outcome = Outcome.ADOPTED if adopted else Outcome.PRESENT
         if created:
             outcome = Outcome.REPLACED if planned.action is Action.REPLACE else Outcome.UPLOADED
@@ -130,18 +131,26 @@ class Upload:
 
     def _send(self, planned: PlannedUpload, file: VerifiedFile) -> bool:
         self.acquire.observe(Event(planned.spec.model, Stage.UPLOAD, State.STARTED, 0, file.size_bytes))
-        return upload(self.store, file, planned, self._progress(planned.spec, Stage.UPLOAD, file.size_bytes))
+
+        def sent(count: int) -> None:
+            self.acquire.observe(Event(planned.spec.model, Stage.UPLOAD, State.PROGRESS, count, file.size_bytes))
+
+        return upload(self.store, file, planned, sent)
 
     def _failed(self, planned: PlannedUpload, stage: Stage, started: float, error: WeightdockError) -> ModelResult:
         self.acquire.observe(Event(planned.spec.model, stage, State.FAILED, note=error.what))
         seconds = time.monotonic() - started
         return ModelResult(planned.spec.model, planned.key, Outcome.FAILED, seconds=seconds, error=error)
 
-    def _progress(self, spec: ModelSpec, stage: Stage, total: int | None = None) -> BytesObserver:
-        return lambda count: self.acquire.observe(Event(spec.model, stage, State.PROGRESS, count, total))
-
 
 def upload(store: ObjectStore, file: VerifiedFile, planned: PlannedUpload, sent: BytesObserver) -> bool:
     """Put a verified file, and nothing else, under its key. False when the same bytes were there already."""
     replacing = planned.found.etag if planned.action is Action.REPLACE and planned.found else None
     return store.put_file(file, planned.key, sent, replacing)
+
+
+def _entry_of(file: VerifiedFile, spec: ModelSpec) -> Entry:
+    """The manifest's entry for an uploaded file. Its provenance is known: uploads come from origins."""
+    assert file.provenance
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Entry(spec.model, spec.extension, file.size_bytes, file.sha256, file.provenance, now, file.verdict)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from weightdock.artifact import Framework, ModelId, ObjectKey
+from weightdock.artifact import Digest, Framework, ModelId, ObjectKey, Provenance
 from weightdock.catalogue import ModelSpec
 from weightdock.catalogue.lock import Locked
 from weightdock.errors import IntegrityError
@@ -164,16 +164,16 @@ def warning(licence: str) -> str:
     return f"its licence is {licence or UNKNOWN}, of which WEIGHTDOCK_LICENCE_WARN warns"
 
 
-def difference(entry: Entry, locked: Locked) -> str:
-    """How a manifest's entry differs from the lock; empty when it does not.
+def difference(provenance: Provenance, sha256: Digest, locked: Locked, said: str = "the manifest says") -> str:
+    """How a mirrored file of this provenance differs from the lock, by whom ``said`` names; empty when it does not.
 
-    The lock's digest is of the origin's own file. That is what the manifest has as the origin's digest, or, where the
+    The lock's digest is of the origin's own file. That is what the provenance has as the origin's digest, or, where the
     origin publishes none, the mirrored file itself.
     """
-    if locked.sha256.hex in (entry.provenance.digest.removeprefix("sha256:"), entry.sha256.hex):
+    published = provenance.digest.removeprefix("sha256:")
+    if locked.sha256.hex in (published, sha256.hex):
         return ""
-    stored = entry.provenance.digest.removeprefix("sha256:") or entry.sha256.hex
-    return f"the manifest says sha256 {stored}, and models.lock says {locked.sha256}"
+    return f"{said} sha256 {published or sha256.hex}, and models.lock says {locked.sha256}"
 
 
 def contradiction(spec: ModelSpec, entry: Entry, found: StoredObject) -> str:
@@ -182,7 +182,7 @@ def contradiction(spec: ModelSpec, entry: Entry, found: StoredObject) -> str:
         return f"the manifest names a file that ends in .{entry.extension}"
     if entry.size_bytes != found.size_bytes:
         return f"it has {found.size_bytes} bytes, and the manifest says {entry.size_bytes}"
-    return difference(entry, spec.locked) if spec.locked else ""
+    return difference(entry.provenance, entry.sha256, spec.locked) if spec.locked else ""
 
 
 def unknown_row(found: StoredObject, framework: Framework, outcome: Outcome = Outcome.UNKNOWN) -> ModelResult:

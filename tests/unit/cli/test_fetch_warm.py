@@ -1,7 +1,9 @@
-"""A cap that is lower than when the cache was filled holds from the next fetch on, though that asks nobody."""
+"""A fetch that asks nobody: a cap that is lower than when the cache was filled holds, and --deep reads all the same."""
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -25,8 +27,8 @@ def cache(tmp_path: Path) -> Cache:
     return cache
 
 
-def _fetch(cache: Cache, cap: int, *arguments: str) -> Ran:
-    given = {"WEIGHTDOCK_CACHE": str(cache.root), "WEIGHTDOCK_CACHE_BYTES": str(cap)}
+def _fetch(cache: Cache, cap: int, *arguments: str, **more: str) -> Ran:
+    given = {"WEIGHTDOCK_CACHE": str(cache.root), "WEIGHTDOCK_CACHE_BYTES": str(cap), **more}
     return run([str(WEIGHTDOCK), "fetch", *arguments], given, cwd=cache.root)
 
 
@@ -46,3 +48,15 @@ def test_under_the_cap_everything_stays(cache: Cache) -> None:
     before = files(cache.root)
     assert _fetch(cache, 2 * SIZE, "--model", "yolo11n").code == 0
     assert files(cache.root) == before
+
+
+def test_deep_reads_every_file_where_nobody_may_be_asked(cache: Cache) -> None:
+    path = cache.root / "timm" / "convnext_tiny.pth"
+    status = path.stat()
+    path.write_bytes(b"damaged".ljust(SIZE))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    models = ("--model", "yolo11n", "--model", "convnext_tiny")
+    assert _fetch(cache, 2 * SIZE, *models, WEIGHTDOCK_OFFLINE="1").code == 0, "what the receipt cannot see"
+    ran = _fetch(cache, 2 * SIZE, *models, "--deep", "--json", WEIGHTDOCK_OFFLINE="1")
+    outcomes = {row["model"]: row["outcome"] for row in json.loads(ran.stdout)["results"]}
+    assert (ran.code, outcomes) == (5, {"timm/convnext_tiny": "failed", "ultralytics/yolo11n": "in the cache"})

@@ -65,14 +65,14 @@ def status(
 @click.command(epilog=options.examples("prune", "prune --yes", "prune --uploads --grace-days 1 --yes"))
 @options.framework
 @click.option("--yes", is_flag=True, help="Remove what is listed; without it nothing is changed.")
-@click.option("--uploads", is_flag=True, help="Multipart uploads that nobody ended, in place of objects.")
+@click.option("--uploads", is_flag=True, help="List multipart uploads that nobody ended instead of objects.")
 @click.option(
     "--grace-days",
     type=click.IntRange(0, 36_500),
     default=7,
     show_default=True,
     metavar="DAYS",
-    help="Leave what is younger.",
+    help="Skip what is younger.",
 )
 @options.json
 def prune(frameworks: tuple[str, ...], yes: bool, uploads: bool, grace_days: int, as_json: bool) -> None:
