@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from unittest.mock import Mock
 
 import pytest
 
@@ -257,6 +258,14 @@ def test_each_framework_is_asked_for_once(filled: Bench) -> None:
 def test_nothing_to_check_asks_nobody(bench: Bench) -> None:
     assert bench.check() == RunReport(())
     assert bench.store.requests == []
+
+
+def test_ctrl_c_ends_what_is_read(filled: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped: list[bool] = []
+    monkeypatch.setattr(filled.store, "stop", lambda: stopped.append(True))
+    with pytest.raises(KeyboardInterrupt):
+        Check(PREFIX, filled.store, True, Mock(side_effect=KeyboardInterrupt)).run([ALPHA])
+    assert stopped
 
 
 def test_progress_is_told_where_bytes_are_read(bench: Bench) -> None:

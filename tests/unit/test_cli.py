@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -255,6 +256,15 @@ def test_an_interrupted_run_says_that_what_was_finished_is_kept(
             ran.send_signal(number)
             _, stderr = ran.communicate(timeout=30)
     assert (ran.returncode, stderr) == (code, "\nstopped; what was finished is kept\n")
+
+
+def test_who_reads_events_no_more_ends_the_run_as_ctrl_c_does(tmp_path: Path) -> None:
+    given = environment({"WEIGHTDOCK_CACHE": str(tmp_path), "WEIGHTDOCK_OFFLINE": "1"})
+    end, into = os.pipe()
+    os.close(end)
+    ran = subprocess.run([WEIGHTDOCK, "fetch", "--events"], env=given, stdout=into, stderr=subprocess.PIPE, check=False)
+    os.close(into)
+    assert (ran.returncode, ran.stderr) == (130, b"\nstopped; what was finished is kept\n")
 
 
 def test_where_stdout_takes_nothing_the_exit_code_is_one_of_ours(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from threading import Thread
@@ -225,6 +225,21 @@ def test_who_is_not_there_is_named(url: str, proxy: str | None, said: str) -> No
         get(to(url, proxy))
     assert met.value.way == Way.NO_CONNECTION
     assert met.value.said.startswith(said)
+
+
+def test_who_hangs_up_before_a_certificate_is_one_that_gives_no_connection(tmp_path: Path) -> None:
+    authority = make_certificate(tmp_path).authority
+    with closing(socket.create_server(("127.0.0.1", 0))) as far, ThreadPoolExecutor(1) as pool:
+        hung_up = pool.submit(lambda: _hang_up_after_hello(far))
+        with pytest.raises(Unreached) as met:
+            get(to(f"https://127.0.0.1:{far.getsockname()[1]}", authority=authority))
+        hung_up.result(timeout=10)
+    assert met.value.way == Way.NO_CONNECTION
+
+
+def _hang_up_after_hello(far: socket.socket) -> None:
+    with far.accept()[0] as made:
+        assert made.recv(65536)  # all of it, or what is left would make a reset of the end
 
 
 def test_a_certificate_that_nobody_vouches_for_is_told(tmp_path: Path) -> None:

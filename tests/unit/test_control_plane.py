@@ -44,6 +44,10 @@ FAULTS: dict[str, tuple[Exception, StoreFault]] = {
         SSLError(ssl.SSLCertVerificationError("self-signed certificate")),
         Unreached(Way.NO_TRUST, "('self-signed certificate',)"),
     ),
+    "hung up before a certificate": (
+        SSLError(ssl.SSLEOFError("EOF occurred in violation of protocol")),
+        Unreached(Way.NO_CONNECTION, "('EOF occurred in violation of protocol',)"),
+    ),
 }
 BROKEN = {
     "hung up": ProtocolError("Connection aborted.", ConnectionResetError(104, "Connection reset by peer")),

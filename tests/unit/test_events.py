@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -154,6 +156,27 @@ def test_lines_go_to_stderr_and_ndjson_to_stdout(capsys: pytest.CaptureFixture[s
     events.ignore(event)
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == (f"{event.to_json()}\n", "timm/convnext_tiny  fetch done\n")
+
+
+def test_where_stderr_is_closed_or_takes_nothing_no_line_goes_anywhere_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        for stderr in (None, io.TextIOWrapper(full, write_through=True)):
+            monkeypatch.setattr(sys, "stderr", stderr)
+            Lines()(Event(MODEL, Stage.FETCH, State.DONE))
+        monkeypatch.undo()
+    assert capsys.readouterr().out == ""
+
+
+def test_who_goes_away_while_events_are_told_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    end, into = os.pipe()
+    os.close(end)
+    with os.fdopen(into, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        with pytest.raises(KeyboardInterrupt):
+            Ndjson()(Event(MODEL, Stage.FETCH, State.DONE))
+        os.dup2(os.open(os.devnull, os.O_WRONLY), into)
 
 
 @pytest.mark.parametrize("kind", [Ndjson, Lines])

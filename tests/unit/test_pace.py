@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from threading import Barrier
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event
 from typing import NoReturn
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from support.fake_time import SharedTime, Time
 from support.pace_requests import RefusedError, Refusing, fine, once, patient, succeed
 from support.workers import SECONDS, at_work
+from weightdock.store import pace as pace_module
 from weightdock.store.pace import ATTEMPTS, BUDGET, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, SLOTS, Pace
 
 JITTER = (0.5, 1.5)
@@ -94,6 +96,32 @@ def test_whoever_stops_the_program_is_not_asked_to_wait(pace: Pace, time: Time) 
     with pytest.raises(KeyboardInterrupt):
         pace.ask(stop, patient)
     assert (time.slept, pace.limit) == ([], SLOTS)
+
+
+def test_who_waits_when_the_program_is_stopped_waits_no_more_and_is_told_of_the_refusal(pace: Pace, time: Time) -> None:
+    time.meanwhile = pace.stop
+    request = Refusing(9, time.clock)
+    with pytest.raises(RefusedError):
+        pace.ask(request, patient)
+    assert (len(request.asked), len(time.slept)) == (1, 1)
+    assert pace.ask(fine, once) == "an answer", "what is still to be said is said"
+    assert len(time.slept) == 1
+
+
+def test_a_stop_ends_a_pause_that_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace_module, "FIRST_PAUSE_SECONDS", 600.0)
+    pace, asked = Pace(), Event()
+
+    def refused() -> NoReturn:
+        asked.set()
+        raise RefusedError
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(pace.ask, refused, patient)
+        assert asked.wait(timeout=SECONDS)
+        pace.stop()
+        with pytest.raises(RefusedError):
+            asking.result(timeout=SECONDS)
 
 
 @pytest.mark.usefixtures("steady")

@@ -94,9 +94,9 @@ class Watched(threading.Condition):
 def test_who_waits_for_a_slot_gets_it_as_soon_as_there_is_one(
     monkeypatch: pytest.MonkeyPatch, time: Time, frees: str
 ) -> None:
-    watched, both = Watched(), Barrier(2)
+    watched, both, plain = Watched(), Barrier(2), threading.Condition
     with monkeypatch.context() as patch:
-        patch.setattr(threading, "Condition", lambda: watched)
+        patch.setattr(threading, "Condition", lambda *of: plain(*of) if of else watched)
         pace = Pace(slots=2, sleep=time.sleep, clock=time.clock)
     with pytest.raises(RefusedError):
         pace.ask(refuse, lambda _: 2)

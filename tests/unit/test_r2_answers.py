@@ -204,3 +204,18 @@ def test_an_object_is_hashed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     with scripted(Answer(body=WEIGHTS)) as script:
         assert store_at(script.url).sha256_of(KEY, received.append) == digest(WEIGHTS)
     assert received == [8, 16, len(WEIGHTS)]
+
+
+def test_an_object_that_is_hashed_is_not_waited_for_once_the_run_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(r2, "_PIECE_BYTES", 8)
+    received: list[int] = []
+    with scripted(Answer(body=WEIGHTS)) as script:
+        store = store_at(script.url)
+
+        def stop(count: int) -> None:
+            received.append(count)
+            store.stop()
+
+        with pytest.raises(KeyboardInterrupt):
+            store.sha256_of(KEY, stop)
+    assert received == [8]

@@ -129,3 +129,18 @@ def test_what_came_before_a_store_went_away_is_given(processors: int) -> None:
     with Ranges(way, limits) as reading, pytest.raises(StoreError, match="went away"):
         reading.read(Version(KEY, len(CONTENT)), 0, way.take)
     assert way.taken == CONTENT[:SEEN]
+
+
+def test_where_the_system_gives_no_thread_no_memory_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise RuntimeError("can't start new thread")
+
+    with Ranges(Way(), WIDE) as reading:
+        monkeypatch.setattr(reading._pool, "_adjust_thread_count", refuse)  # asked once what is to be done is queued
+        with pytest.raises(RuntimeError, match="new thread"):
+            reading.read(Version(KEY, len(CONTENT)), 0, lambda _: None)
+        assert reading._unused.qsize() == WIDE.ahead
+        monkeypatch.undo()
+        given: list[int] = []
+        reading.read(Version(KEY, len(CONTENT)), 0, lambda piece: given.append(len(piece)))
+        assert sum(given) == len(CONTENT)

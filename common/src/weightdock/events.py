@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from threading import Lock
 from typing import NamedTuple, TextIO
@@ -22,7 +23,6 @@ SCHEMA = 1
 
 HEARTBEAT_SECONDS = 10.0
 """Longest silence of a run that is not watched on a terminal."""
-
 
 BytesObserver = Callable[[int], None]
 """Hears how many bytes have gone through so far."""
@@ -100,8 +100,11 @@ class Ndjson:
 
     def __call__(self, event: Event) -> None:
         """Write a line. Under a lock, because the stages of several models speak from threads of their own."""
-        with self._lock:
-            print(event.to_json(), flush=True)
+        try:
+            with self._lock:
+                print(event.to_json(), flush=True)
+        except BrokenPipeError as error:  # whoever read them is gone: an order to stop, and not an error of a disk
+            raise KeyboardInterrupt from error
 
 
 class Lines:
@@ -119,7 +122,10 @@ class Lines:
             now = self._clock()
             if event.state is not State.PROGRESS or now - self._last >= HEARTBEAT_SECONDS:
                 self._last = now
-                print(sentence(event), file=self._stream or sys.stderr, flush=True)
+                stream = self._stream or sys.stderr
+                if stream is not None:  # where it is closed, print would write to stdout
+                    with suppress(OSError):
+                        print(sentence(event), file=stream, flush=True)
 
 
 def sentence(event: Event) -> str:

@@ -93,6 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(ExitCode.USAGE)
     except (KeyboardInterrupt, click.Abort):
         click.echo("stopped; what was finished is kept", err=True)
+        _let_go_of_stdout()
         sys.exit(128 + ended_by[0])
     except Exception as error:  # the last line of defence: a message, never a traceback
         import logging

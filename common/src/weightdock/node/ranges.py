@@ -124,13 +124,14 @@ class Ranges:
         at, pipe = start, Pipe(enough=lambda: self._narrow)
         target = self._watched(pipe.filling, watch)
         held = [self._unused.get()]
-        with suppress(Empty):
-            while len(held) < _BUFFERS:
-                held.append(self._unused.get_nowait())
-        for memory in held:
-            pipe.empty.put(Buffer(memory))
-        receiving = self._pool.submit(pipe.receive, lambda: self._requests(version, start, target))
+        receiving: Future[None] | None = None
         try:
+            with suppress(Empty):
+                while len(held) < _BUFFERS:
+                    held.append(self._unused.get_nowait())
+            for memory in held:
+                pipe.empty.put(Buffer(memory))
+            receiving = self._pool.submit(pipe.receive, lambda: self._requests(version, start, target))
             while buffer := pipe.full.get():
                 take(buffer.content)
                 at += buffer.count
@@ -138,7 +139,11 @@ class Ranges:
                 pipe.empty.put(buffer)
         finally:
             pipe.end()
-            self._give_back_after(receiving, *held)
+            if receiving:
+                self._give_back_after(receiving, *held)
+            else:  # the system gave no thread; should another one receive it later, it finds the pipe's end
+                for memory in held:
+                    self._unused.put(memory)
         receiving.result()
         return at
 

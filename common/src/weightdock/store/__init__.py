@@ -80,7 +80,7 @@ class ObjectStore(Protocol):
         """Whether the object is there, as the same bytes as ``file``. Raises IntegrityError when it is others."""
 
     def sha256_of(self, key: ObjectKey, received: BytesObserver) -> Digest:
-        """Read every byte of the object, and give their digest."""
+        """Read every byte of the object, and give their digest. Raises KeyboardInterrupt after :meth:`stop`."""
 
     def read_range(self, version: Version, start: int, length: int, target: Target) -> None:
         """Put the ``length`` bytes from ``start`` on into ``target``, and have ``version`` know its ETag before that.

@@ -111,7 +111,8 @@ class Connections:
         except TimeoutError as error:
             raise Unreached(Way.NO_CONNECTION, f"no connection within {endpoint.CONNECT_SECONDS} s") from error
         except ssl.SSLError as error:
-            raise Unreached(Way.NO_TRUST, str(error)) from error
+            hung_up = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+            raise Unreached(Way.NO_CONNECTION if hung_up else Way.NO_TRUST, str(error)) from error
         except (OSError, HTTPException, UnicodeError) as error:  # the last for a name that none can have
             through = f" through {self._to.proxy.hostname}" if self._to.proxy else ""
             raise Unreached(Way.NO_CONNECTION, f"could not connect{through} ({error})") from error

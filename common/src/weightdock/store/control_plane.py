@@ -7,6 +7,7 @@ R2 is S3 with rules of its own, which it is set up for here (https://developers.
 from __future__ import annotations
 
 import os
+import ssl
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -107,7 +108,8 @@ def _broken(error: exceptions.HTTPError) -> StoreFault:
         case exceptions.ProxyError():
             return Unreached(Way.NO_CONNECTION, f"{error.args[0]} {error.original_error}")
         case exceptions.SSLError():
-            return Unreached(Way.NO_TRUST, str(error))
+            hung_up = isinstance(error.args[0], ssl.SSLEOFError | ssl.SSLZeroReturnError)
+            return Unreached(Way.NO_CONNECTION if hung_up else Way.NO_TRUST, str(error))
         case exceptions.NewConnectionError():
             return Unreached(Way.NO_CONNECTION, f"could not connect ({error.__cause__ or error})")
         case exceptions.ConnectTimeoutError():

@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Self
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
@@ -31,7 +31,11 @@ class Page:
             if _name(root) != "ListBucketResult":
                 raise Senseless(f"it answers a listing with {_name(root)[:80]}")
             found = tuple(_object({_name(field): field.text or "" for field in one}) for one in _all(root, "Contents"))
-            return cls(found, next((one.text for one in _all(root, "NextContinuationToken")), None))
+            goes_on = any(one.text == "true" for one in _all(root, "IsTruncated"))
+            token = next((one.text for one in _all(root, "NextContinuationToken")), None)
+            if goes_on and not token:
+                raise Senseless("its listing goes on, and does not say where")
+            return cls(found, token if goes_on else None)
         except (ElementTree.ParseError, KeyError, ValueError) as error:
             raise Senseless(f"its listing cannot be read: {error}") from error
 
@@ -50,5 +54,5 @@ def _object(fields: dict[str, str]) -> StoredObject:
         ObjectKey(unquote_plus(fields["Key"])),
         int(fields["Size"]),
         fields["ETag"],
-        modified=datetime.fromisoformat(fields["LastModified"]),
+        modified=datetime.fromisoformat(fields["LastModified"]).astimezone(UTC),
     )

@@ -37,10 +37,11 @@ class Pace:
     def __init__(
         self,
         slots: int = SLOTS,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._sleep = sleep
+        self._stopped = threading.Event()
+        self._sleep = sleep or self._stopped.wait
         self._clock = clock
         self._changed = threading.Condition()
         self._not_before = 0.0
@@ -49,17 +50,16 @@ class Pace:
         self._limit = self._most = slots
         self._in_flight = 0
         self._calm = 0  # successes since the limit last changed
-        self._stopped = False
 
     def ask(self, request: Callable[[], _Answer], passing: Callable[[Exception], int]) -> _Answer:
         """The answer to ``request``, asked again after refusals that pass.
 
         ``passing`` says how often an error may be met for one request: 1 means that it will not pass. Raises the
-        last error when that, or the budget, is used up.
+        last error when that, or the budget, is used up, and after :meth:`stop`.
         """
-        attempt, until = 0, 0.0
+        attempt = 0
+        self._wait(0.0)
         while True:
-            self._wait(until)
             attempt += 1
             try:
                 answer = request()
@@ -67,7 +67,9 @@ class Pace:
                 pause = None if attempt >= passing(error) else self._slow_down(attempt)
                 if pause is None:
                     raise
-                until = self._clock() + pause
+                self._wait(self._clock() + pause)
+                if self._stopped.is_set():
+                    raise
             else:
                 self._speed_up()
                 return answer
@@ -76,9 +78,8 @@ class Pace:
     def slot(self) -> Iterator[None]:
         """Wait until one more file or part may be in flight. Raises KeyboardInterrupt after :meth:`stop`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or self._in_flight < self._limit)
-            if self._stopped:
-                raise KeyboardInterrupt
+            self._changed.wait_for(lambda: self._stopped.is_set() or self._in_flight < self._limit)
+            self.go_on()
             self._in_flight += 1
         try:
             yield
@@ -88,10 +89,15 @@ class Pace:
                 self._changed.notify()
 
     def stop(self) -> None:
-        """Let nothing more be in flight than is, and nothing that is refused be asked again."""
+        """Let nothing more be in flight than is, nothing that is refused be asked again, and nobody wait."""
         with self._changed:
-            self._stopped = True
+            self._stopped.set()
             self._changed.notify_all()
+
+    def go_on(self) -> None:
+        """Raise KeyboardInterrupt after :meth:`stop`."""
+        if self._stopped.is_set():
+            raise KeyboardInterrupt
 
     @property
     def limit(self) -> int:
@@ -99,7 +105,7 @@ class Pace:
         return self._limit
 
     def _wait(self, until: float) -> None:
-        while (left := max(self._not_before, until) - self._clock()) > 0:
+        while (left := max(self._not_before, until) - self._clock()) > 0 and not self._stopped.is_set():
             self._sleep(left)
 
     def _slow_down(self, attempt: int) -> float | None:
@@ -108,7 +114,7 @@ class Pace:
         None when the budget is used up.
         """
         with self._changed:
-            if self._stopped or self._budget < _TENTHS:
+            if self._stopped.is_set() or self._budget < _TENTHS:
                 return None
             self._budget -= _TENTHS
             self._calm = 0

@@ -42,13 +42,17 @@ class R2Store:
     def objects(self, prefix: str) -> dict[ObjectKey, StoredObject]:
         """See :class:`weightdock.store.ObjectStore`."""
         from weightdock.store.listing import Page
+        from weightdock.store.refusals import Senseless
 
         found: dict[ObjectKey, StoredObject] = {}
         query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"}
 
         def request() -> Page:
             with self._bucket.data.get(self._bucket.name, query) as answer:
-                return Page.read(answer.read())
+                page = Page.read(answer.read())
+            if page.next and page.next == query.get("continuation-token"):
+                raise Senseless("its listing has no end")
+            return page
 
         while True:
             page = self._bucket.ask(f"list {prefix}", request)
@@ -110,6 +114,7 @@ class R2Store:
             digest, count, room = hashlib.sha256(), 0, memoryview(bytearray(_PIECE_BYTES))
             with self._bucket.data.get(self._path(key)) as answer:
                 while came := answer.receive(room):
+                    self._bucket.pace.go_on()
                     digest.update(room[:came])
                     count += came
                     received(count)

@@ -18,7 +18,6 @@ _WRONG_KEYS = {
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "InvalidToken"}
 _WRONG_TIME = {"RequestTimeTooSkewed", "RequestExpired"}
 _NOT_ALLOWED = {"AccessDenied", "Forbidden", "403"}
-_PASSING = {429, 500, 502, 503, 504}
 _PASSING_CODES = {
     "BadDigest",  # damaged on the way
     "ConditionalRequestConflict",  # somebody is writing it right now
@@ -83,7 +82,7 @@ def attempts(error: Exception, has_answered: bool) -> int:
     """
     match error:
         case Refused():
-            return ATTEMPTS if error.status in _PASSING or error.code in _PASSING_CODES else 1
+            return ATTEMPTS if _passes(error.status) or error.code in _PASSING_CODES else 1
         case Unreached(way=Way.NO_CONNECTION):
             return ATTEMPTS if has_answered else _TO_CONNECT
         case Unreached(way=Way.NO_ANSWER):
@@ -92,6 +91,11 @@ def attempts(error: Exception, has_answered: bool) -> int:
             return ATTEMPTS
         case _:
             return 1
+
+
+def _passes(status: int) -> bool:
+    """Cloudflare's own, from 520 on, too: its edge is before R2. 501 is what the store never does."""
+    return status in (408, 429) or (status >= 500 and status != 501)
 
 
 def meaning(error: StoreFault, doing: str, bucket: str, endpoint: str) -> StoreError:

@@ -34,7 +34,11 @@ class Check:
         """One row per model. Raises StoreError when the store cannot be asked at all."""
         held = {framework: self._held(framework) for framework in dict.fromkeys(spec.model.framework for spec in specs)}
         with ThreadPoolExecutor(_PARALLEL) as pool:
-            return RunReport(tuple(pool.map(lambda spec: self._one(spec, held[spec.model.framework]), specs)))
+            try:
+                return RunReport(tuple(pool.map(lambda spec: self._one(spec, held[spec.model.framework]), specs)))
+            except BaseException:  # such as Ctrl-C: the pool would wait for whole objects
+                self.store.stop()
+                raise
 
     def _held(self, framework: Framework) -> Holdings | ManifestError:
         """What the store has of a framework, or what is wrong with its manifest: the others are checked anyway."""
