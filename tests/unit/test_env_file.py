@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -72,6 +73,18 @@ REFUSED = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _whoever_s_line(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A and B are settings of ours, too."""
+    if "theirs" not in request.fixturenames:
+        monkeypatch.setattr(env_file, "_OURS", re.compile(""))
+
+
+@pytest.fixture
+def theirs() -> None:
+    """They are somebody else's, as a training job's folder may have them."""
+
+
 def read(folder: Path, text: str) -> dict[str, str]:
     path = folder / "file.env"
     path.write_bytes(text.encode())
@@ -104,6 +117,21 @@ def test_what_compose_reads_otherwise_or_not_at_all_is_refused_with_its_line_and
         read(tmp_path, f"B=1\n{text}")
     assert "line 2: " in refused.value.cause
     assert SECRET not in str(refused.value)
+
+
+@pytest.mark.usefixtures("theirs")
+@pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
+def test_somebody_else_s_line_is_none_of_our_business(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, f"C=x\n{text}")["C"] == "x"
+
+
+@pytest.mark.usefixtures("theirs")
+@pytest.mark.parametrize(
+    "text", ["AWS_ACCESS_KEY_ID=a$b\n", "aws access=x\n", 'A="\nAWS_ACCESS_KEY_ID=x\n', "B=b$\nHF_ENDPOINT=${B}\n"]
+)
+def test_what_may_be_a_setting_of_ours_is_not_left_out(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read as docker compose reads it"):
+        read(tmp_path, text)
 
 
 _PIECES = st.sampled_from(

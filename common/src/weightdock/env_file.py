@@ -2,7 +2,8 @@
 
 python-dotenv takes the file apart. It fills in variables otherwise than compose does (``'${NAME}'`` in single quotes,
 ``$NAME``, ``$$``), and a secret that the two read differently would fail in one of them only: that part is done here.
-What neither could mean is refused, with its line.
+What neither could mean is refused, with its line, where it may be a setting of ours; a training job's folder may have a
+``.env`` of something else.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _LONE_RETURN = re.compile(r"\r(?!\n)")  # ends a line for dotenv alone
 _ODD_SPACE = re.compile(r"[^\S \t\r\n]")  # dotenv takes it off a value's end
 _VALUE = re.compile(r"[^=]*=\s*(.*)", re.DOTALL)
 _IN_SINGLE_QUOTES = re.compile(r"[^=]*=\s*'((?:\\'|[^'])*)'")  # where a backslash stands for itself
+_OURS = re.compile("AWS|WEIGHTDOCK|HF_ENDPOINT|PROXY|CA_BUNDLE|SSL_CERT", re.IGNORECASE)
 # compose takes these for the value, dotenv and whoever wrote them for a comment.
 _DOUBTFUL_COMMENT = re.compile(r"[^=]*=[ \t]+#|[^\n]*\t#")
 
@@ -50,27 +52,39 @@ def readable_by_others(path: Path) -> bool:
 
 def _values(path: Path, text: str, environ: Mapping[str, str], above: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for binding in parse_stream(StringIO(text)):
-        line, quote = binding.original.line, _quote(binding)
-        if misread := _misread(binding, quote):
-            raise _unreadable(path, line, misread)
+        if misread := _misread(binding, environ, above):
+            # A quote that is not closed may be about to take in what follows.
+            if _OURS.search(text if binding.error else binding.original.string):
+                raise _unreadable(path, binding.original.line, misread)
+            continue
         if binding.key is None or binding.value is None:
             continue
-        if quote == "'":
+        if _quote(binding) == "'":
             raw = _IN_SINGLE_QUOTES.match(binding.original.string)
             yield binding.key, (raw[1] if raw else binding.value).replace("\\'", "'")
             continue
-        if quote and "\\'" in binding.original.string:
-            raise _unreadable(path, line, "docker compose keeps a backslash before a single quote inside double ones")
-        if "\\$" in binding.original.string or "$" in _VARIABLE.sub("", binding.value):
-            raise _unreadable(path, line, "it has a $ that begins no variable; in single quotes it stands for itself")
-        if any(_is_unset(match, environ, above) for match in _VARIABLE.finditer(binding.value)):
-            cause = "it has a $NAME that is set nowhere; in single quotes a $ stands for itself, ${NAME:-} may be empty"
-            raise _unreadable(path, line, cause)
         yield binding.key, _VARIABLE.sub(lambda match: _filled(match, environ, above), binding.value)
 
 
-def _misread(binding: Binding, quote: str) -> str:
-    """What in the form of these lines compose reads otherwise, or nobody can read. Empty: nothing."""
+def _misread(binding: Binding, environ: Mapping[str, str], above: Mapping[str, str]) -> str:
+    """What of these lines compose reads otherwise, or nobody can read. Empty: nothing."""
+    return _misformed(binding) or (_misfilled(binding, environ, above) if binding.value else "")
+
+
+def _misfilled(binding: Binding, environ: Mapping[str, str], above: Mapping[str, str]) -> str:
+    text, value, quote = binding.original.string, binding.value or "", _quote(binding)
+    if quote == "'":
+        return ""
+    if quote and "\\'" in text:
+        return "docker compose keeps a backslash before a single quote inside double ones"
+    if "\\$" in text or "$" in _VARIABLE.sub("", value):
+        return "it has a $ that begins no variable; in single quotes it stands for itself"
+    if any(_is_unset(match, environ, above) for match in _VARIABLE.finditer(value)):
+        return "it has a $NAME that is set nowhere; in single quotes a $ stands for itself, ${NAME:-} may be empty"
+    return ""
+
+
+def _misformed(binding: Binding) -> str:
     text = binding.original.string
     if binding.error or "\0" in text:
         return "it is no NAME=value, or a quote is not closed"
@@ -82,7 +96,7 @@ def _misread(binding: Binding, quote: str) -> str:
         return "it is no NAME=value"
     if _ODD_SPACE.search(text):
         return "it has a white space that is neither a space nor a tab"
-    if binding.value is not None and not quote and _DOUBTFUL_COMMENT.match(text):
+    if binding.value is not None and not _quote(binding) and _DOUBTFUL_COMMENT.match(text):
         return "docker compose takes what follows the # for the value, not for a comment"
     return ""
 
