@@ -6,7 +6,7 @@ import fcntl
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from threading import Event, Thread
 
@@ -30,6 +30,23 @@ def _somebody_has(path: Path, how: int) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+@contextmanager
+def _forked_child() -> Iterator[None]:
+    """A child that has all of this process's open files until the end of the block, as a DataLoader's worker."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(writing)
+        os.read(reading, 1)
+        os._exit(0)
+    try:
+        yield
+    finally:
+        os.close(writing)
+        os.close(reading)
+        os.waitpid(child, 0)
 
 
 def _open_files() -> int:
@@ -75,6 +92,45 @@ def test_a_lock_is_had_as_soon_as_it_is_free_and_nobody_is_asked_for_one_that_is
     waits.clear()
     with locks.exclusive(lock, waits.set):
         assert not waits.is_set()
+
+
+@pytest.mark.parametrize("lock", [lambda path: locks.exclusive(path, pytest.fail), locks.in_use])
+def test_a_lock_ends_with_its_block_whatever_was_forked_in_it(
+    file: Path, lock: Callable[[Path], AbstractContextManager[None]]
+) -> None:
+    with ExitStack() as children:
+        with lock(file):
+            children.enter_context(_forked_child())
+            assert locks.leased(file, unknown=False)
+        assert not locks.leased(file, unknown=False)
+
+
+def _is_not_removed(file: Path) -> None:
+    with pytest.raises(PermissionError):
+        locks.remove(file)
+
+
+@pytest.mark.parametrize("look", [lambda path: locks.leased(path, unknown=True), _is_not_removed])
+def test_who_looked_has_no_lock_whatever_was_forked_meanwhile(
+    file: Path, monkeypatch: pytest.MonkeyPatch, look: Callable[[Path], object]
+) -> None:
+    real = fcntl.flock
+
+    def refused(_file: Path, *, missing_ok: bool) -> None:
+        raise PermissionError(missing_ok)
+
+    with ExitStack() as children:
+
+        def then_forks(handle: int, how: int) -> None:
+            real(handle, how)
+            if how & fcntl.LOCK_EX:
+                children.enter_context(_forked_child())
+
+        with monkeypatch.context() as patched:
+            patched.setattr(fcntl, "flock", then_forks)
+            patched.setattr(Path, "unlink", refused)
+            look(file)
+        assert not locks.leased(file, unknown=True)
 
 
 def test_where_flock_is_refused_a_lease_is_none_and_leaves_nothing_open(

@@ -45,7 +45,7 @@ def exclusive(path: Path, go_on: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         if handle is not None:
-            os.close(handle)
+            _end(handle)
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def in_use(path: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_SH)
         yield
     finally:
-        os.close(handle)
+        _end(handle)
 
 
 def lease(path: Path) -> bool:
@@ -109,7 +109,7 @@ def leased(path: Path, *, unknown: bool) -> bool:
     except OSError:
         return unknown
     finally:
-        os.close(handle)
+        _end(handle)
 
 
 def remove(path: Path) -> bool:
@@ -123,7 +123,7 @@ def remove(path: Path) -> bool:
             return False
         path.unlink(missing_ok=True)  # while it is held: who asks for a lease now is told that it is gone
     finally:
-        os.close(handle)
+        _end(handle)
     return True
 
 
@@ -134,6 +134,13 @@ def _locked(handle: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _end(handle: int) -> None:
+    """End the lock, and close. Closing alone does not end it while a child that was forked meanwhile has it open."""
+    with suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_UN)
+    os.close(handle)
 
 
 def _stands(handle: int, path: Path) -> bool:
