@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from threading import Event, Thread
+from types import SimpleNamespace
 
 import pytest
 
-from weightdock.cache import locks
+from support.fake_time import Time
+from support.samples import spec
+from weightdock.cache import Cache, locks
 
 
 @pytest.fixture
@@ -69,7 +72,7 @@ def test_who_waits_for_a_lock_can_be_told_to_give_up(tmp_path: Path) -> None:
     with (
         _somebody_has(lock, fcntl.LOCK_EX),
         pytest.raises(KeyboardInterrupt),
-        locks.exclusive(lock, go_on),
+        locks.exclusive(lock, "works", go_on),
     ):
         pytest.fail("it is somebody else's")
     assert _open_files() == before
@@ -86,15 +89,36 @@ def test_a_lock_is_had_as_soon_as_it_is_free_and_nobody_is_asked_for_one_that_is
     holder = Thread(target=hold)
     holder.start()
     assert free.wait(60)
-    with locks.exclusive(lock, waits.set):
+    with locks.exclusive(lock, "works", waits.set):
         holder.join()
         assert locks.leased(lock, unknown=False)
     waits.clear()
-    with locks.exclusive(lock, waits.set):
+    with locks.exclusive(lock, "works", waits.set):
         assert not waits.is_set()
 
 
-@pytest.mark.parametrize("lock", [lambda path: locks.exclusive(path, pytest.fail), locks.in_use])
+def test_who_waits_long_is_told_once_for_what_and_goes_on_without_a_lock_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    passing, told = Time(), list[float]()
+    monkeypatch.setattr(locks, "time", SimpleNamespace(monotonic=passing.clock, sleep=passing.sleep))
+
+    def go_on() -> None:
+        assert passing.now < 600, "it waits for ever"
+        told.extend([passing.now] * len(caplog.messages))
+
+    (tmp_path / ".locks").mkdir()
+    before = _open_files()
+    with _somebody_has(tmp_path / ".locks" / "toy-alpha", fcntl.LOCK_EX), Cache(tmp_path).lock(spec().model, go_on):
+        assert 600 <= passing.now < 601
+    assert caplog.messages == [
+        "warning: another process of this machine fetches toy/alpha; waiting for it, 600 s at most"
+    ]
+    assert 10 <= told[0] < 11
+    assert _open_files() == before
+
+
+@pytest.mark.parametrize("lock", [lambda path: locks.exclusive(path, "works", pytest.fail), locks.in_use])
 def test_a_lock_ends_with_its_block_whatever_was_forked_in_it(
     file: Path, lock: Callable[[Path], AbstractContextManager[None]]
 ) -> None:
@@ -141,7 +165,7 @@ def test_where_flock_is_refused_a_lease_is_none_and_leaves_nothing_open(
     assert [locks.lease(file) for _ in range(3)] == [True] * 3
     assert _open_files() == before
     assert [locks.leased(file, unknown=unknown) for unknown in (True, False)] == [True, False]
-    with locks.in_use(file), locks.exclusive(file, pytest.fail):
+    with locks.in_use(file), locks.exclusive(file, "works", pytest.fail):
         pass
     assert _open_files() == before
 

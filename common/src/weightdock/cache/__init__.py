@@ -173,7 +173,8 @@ class Cache:
     def publish_once(self, verified: VerifiedFile, extension: str) -> VerifiedFile:
         """As :meth:`publish`, but the same file of the same origin stays: another run may be sending it just now."""
         model = verified.model
-        with locks.exclusive(self.root / ".locks" / f"publish-{model.framework}-{model.name}", lambda: None):
+        lock = self.root / ".locks" / f"publish-{model.framework}-{model.name}"
+        with locks.exclusive(lock, f"puts {model} into the cache", lambda: None):
             standing = self.find(model, extension)
             if standing and (standing.sha256, standing.provenance) == (verified.sha256, verified.provenance):
                 return standing._replace(verdict=verified.verdict)
@@ -184,7 +185,8 @@ class Cache:
 
         ``go_on`` is called meanwhile, and may raise.
         """
-        return locks.exclusive(self.root / ".locks" / f"{model.framework}-{model.name}", go_on)
+        lock = self.root / ".locks" / f"{model.framework}-{model.name}"
+        return locks.exclusive(lock, f"fetches {model}", go_on)
 
     def used(self, file: VerifiedFile) -> bool:
         """Note that the file is used now, and that this process uses it until it ends. False if it was just evicted."""

@@ -1,7 +1,8 @@
 """Locks that save work, and leases that say who uses a file. Both are flock's, and both may lie.
 
-On NFS, Lustre or an old kernel flock may grant everybody the same lock, or be refused altogether. Then several
-processes fetch the same file, each under a name of its own, and the last rename wins: more work, and nothing wrong.
+On NFS, Lustre or an old kernel flock may grant everybody the same lock, or be refused altogether. Then, and where who
+has one is suspended for long, several processes fetch the same file, each under a name of its own, and the last rename
+wins: more work, and nothing wrong.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from pathlib import Path
 from weightdock.shared_files import FILE_MODE, make_folder
 
 _PAUSE_SECONDS = 0.1
+_SILENT_SECONDS = 10.0
+
+_PATIENCE_SECONDS = 600.0
+"""Longer than nearly any fetch. Who has a lock may be suspended, as a job that makes way for another, for days."""
 
 _leases: OrderedDict[Path, int] = OrderedDict()
 """Open files of this process, by path, the one used last at the end: their shared locks end with it."""
@@ -26,9 +31,10 @@ _MOST_LEASES = 128
 
 
 @contextmanager
-def exclusive(path: Path, go_on: Callable[[], None]) -> Iterator[None]:
+def exclusive(path: Path, doing: str, go_on: Callable[[], None]) -> Iterator[None]:
     """Hold the lock at ``path``, waiting for it; without one where the file system has none or is read-only.
 
+    Without one, too, after ``_PATIENCE_SECONDS``. Who waits long is told once what another process is ``doing``.
     ``go_on`` is called again and again while it waits, and what it raises ends that: a thread that waited in the kernel
     would hear of no Ctrl-C.
     """
@@ -39,9 +45,7 @@ def exclusive(path: Path, go_on: Callable[[], None]) -> Iterator[None]:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
             with suppress(OSError):  # another user's, whose mode is right already
                 os.fchmod(handle, FILE_MODE)
-            while not _locked(handle):
-                go_on()
-                time.sleep(_PAUSE_SECONDS)
+            _wait_for(handle, doing, go_on)
         yield
     finally:
         if handle is not None:
@@ -134,6 +138,22 @@ def _locked(handle: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _wait_for(handle: int, doing: str, go_on: Callable[[], None]) -> None:
+    began, told = time.monotonic(), False
+    while not _locked(handle):
+        waited = time.monotonic() - began
+        if waited >= _PATIENCE_SECONDS:
+            return
+        if waited >= _SILENT_SECONDS and not told:
+            from logging import getLogger  # a warm start waits for nobody, and has nothing to say
+
+            told, most = True, f"{_PATIENCE_SECONDS:.0f} s at most"
+            message = "warning: another process of this machine %s; waiting for it, %s"
+            getLogger("weightdock").warning(message, doing, most)
+        go_on()
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _end(handle: int) -> None:
