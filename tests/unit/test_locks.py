@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections import OrderedDict
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from support import nfs
 from support.fake_time import Time
 from support.samples import spec
 from weightdock.cache import Cache, locks
@@ -168,6 +170,35 @@ def test_where_flock_is_refused_a_lease_is_none_and_leaves_nothing_open(
     with locks.in_use(file), locks.exclusive(file, "works", pytest.fail):
         pass
     assert _open_files() == before
+
+
+def test_on_nfs_it_is_known_who_has_a_lease_and_what_nobody_has_is_removed(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", nfs.flock)
+    with locks.in_use(file):
+        assert locks.leased(file, unknown=False)
+        assert not locks.remove(file)
+    assert not locks.leased(file, unknown=True)
+    assert locks.remove(file)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_a_file_that_this_user_may_only_read_is_looked_at_all_the_same(
+    file: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    real = os.open
+
+    def may_read(path: Path, how: int) -> int:
+        if how & os.O_ACCMODE != os.O_RDONLY:
+            raise OSError(number, os.strerror(number))
+        return real(path, how)
+
+    monkeypatch.setattr(os, "open", may_read)
+    with locks.in_use(file):
+        assert locks.leased(file, unknown=False)
+    assert locks.remove(file)
 
 
 def test_of_many_leases_the_ones_used_last_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

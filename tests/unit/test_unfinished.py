@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support import nfs
 from support.samples import tree
 from weightdock.errors import StoreError
 from weightdock.store.unfinished import Begun, Unfinished
@@ -91,6 +92,15 @@ def test_where_there_are_no_locks_an_upload_is_taken_over_as_ever(
     records.keep(KEY, BEGUN)
     assert Unfinished(folder, URL, BUCKET).take(KEY) == BEGUN
     assert records._locked == {}
+
+
+def test_on_nfs_an_upload_whose_run_still_lives_is_not_taken_over(
+    records: Unfinished, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", nfs.flock)
+    with records.at_work(KEY):
+        records.keep(KEY, BEGUN)
+        assert Unfinished(folder, URL, BUCKET).take(KEY) is None
 
 
 def test_records_are_the_group_s_whatever_the_umask_says(records: Unfinished, folder: Path) -> None:

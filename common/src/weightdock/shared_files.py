@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from errno import EACCES, EPERM, EROFS
 from pathlib import Path
 
 FOLDER_MODE, FILE_MODE = 0o2775, 0o664
@@ -23,6 +24,19 @@ def write(path: Path, text: str, temporary: Path) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def open_to_lock(path: Path) -> int:
+    """A handle that may be locked. Raises OSError.
+
+    NFS gives an exclusive lock only to one that may write, and elsewhere one that may read will do.
+    """
+    try:
+        return os.open(path, os.O_RDWR)
+    except OSError as error:
+        if error.errno not in (EACCES, EPERM, EROFS):
+            raise
+    return os.open(path, os.O_RDONLY)
 
 
 def make_folder(folder: Path) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from weightdock.shared_files import FILE_MODE, make_folder
+from weightdock.shared_files import FILE_MODE, make_folder, open_to_lock
 
 _PAUSE_SECONDS = 0.1
 _SILENT_SECONDS = 10.0
@@ -105,7 +105,7 @@ def _keep(path: Path, handle: int) -> None:
 def leased(path: Path, *, unknown: bool) -> bool:
     """Whether a process of this machine, such as this one, holds a lease; ``unknown`` where nobody can tell."""
     try:
-        handle = os.open(path, os.O_RDONLY)
+        handle = open_to_lock(path)
     except OSError:
         return False
     try:
@@ -119,7 +119,7 @@ def leased(path: Path, *, unknown: bool) -> bool:
 def remove(path: Path) -> bool:
     """Remove the file, but for one that is :func:`leased`. Whether it is gone. Raises OSError."""
     try:
-        handle = os.open(path, os.O_RDONLY)
+        handle = open_to_lock(path)
     except FileNotFoundError:
         return True
     try:

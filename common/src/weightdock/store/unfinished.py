@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from weightdock.errors import StoreError
-from weightdock.shared_files import make_folder, unique, write
+from weightdock.shared_files import make_folder, open_to_lock, unique, write
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Unfinished:
 
     def _lock(self, key: str) -> bool:
         """Hold the record. False when another does. Raises OSError."""
-        held, handle = self._locked.get(key), os.open(self._path(key), os.O_RDONLY)
+        held, handle = self._locked.get(key), open_to_lock(self._path(key))
         if held is not None and os.path.samestat(os.fstat(held), os.fstat(handle)):
             os.close(handle)
             return True
