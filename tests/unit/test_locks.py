@@ -217,28 +217,27 @@ def test_of_many_leases_the_ones_used_last_are_held(tmp_path: Path, monkeypatch:
 
 
 def test_a_lease_waits_for_who_only_looks(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked, real = Event(), fcntl.flock
-
-    def flock(handle: int, how: int) -> None:
-        if how == fcntl.LOCK_SH:
-            looked.set()
-        real(handle, how)
-
-    def lease() -> None:
-        leases.append(locks.lease(file))
-
-    leases: list[bool] = []
-    with _somebody_has(file, fcntl.LOCK_EX):
-        monkeypatch.setattr(fcntl, "flock", flock)
-        user = Thread(target=lease)
-        user.start()
-        assert looked.wait(60)
-        assert leases == []
-    user.join()
-    assert leases == [True]
+    looking, looker = Time(), ExitStack()
+    monkeypatch.setattr(locks, "time", looking)
+    looker.enter_context(_somebody_has(file, fcntl.LOCK_EX))
+    looking.meanwhile = looker.close
+    assert locks.lease(file)
+    assert len(looking.slept) == 1
     assert locks.leased(file, unknown=False)
     assert not locks.remove(file)
     assert file.exists()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_who_keeps_a_file_locked_keeps_nobody_from_it(file: Path, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    looking, before = Time(), _open_files()
+    monkeypatch.setattr(locks, "time", looking)
+    if not there:
+        looking.meanwhile = file.unlink
+    with _somebody_has(file, fcntl.LOCK_EX):
+        assert locks.lease(file) is there
+    assert 0 < looking.now < 2
+    assert _open_files() == before
 
 
 def test_what_is_removed_while_somebody_asks_for_a_lease_is_told_to_be_gone(
@@ -247,7 +246,7 @@ def test_what_is_removed_while_somebody_asks_for_a_lease_is_told_to_be_gone(
     real, before = fcntl.flock, _open_files()
 
     def flock(handle: int, how: int) -> None:
-        if how == fcntl.LOCK_SH:
+        if how & fcntl.LOCK_SH:
             file.unlink()  # as an evictor does who has it until now
         real(handle, how)
 

@@ -19,6 +19,7 @@ from weightdock.shared_files import FILE_MODE, make_folder, open_to_lock
 
 _PAUSE_SECONDS = 0.1
 _SILENT_SECONDS = 10.0
+_TRIES = 5
 
 _PATIENCE_SECONDS = 600.0
 """Longer than nearly any fetch. Who has a lock may be suspended, as a job that makes way for another, for days."""
@@ -68,7 +69,7 @@ def lease(path: Path) -> bool:
     """Hold a shared lock on the file for as long as this process lives, so that nobody evicts it meanwhile.
 
     Of more than ``_MOST_LEASES`` those that were used longest ago are given up, whose receipts still tell their use.
-    False when somebody has. Without a lock, and True, where the file system has none.
+    False when somebody has. Without a lock, and True, where the file system has none, or another program keeps it.
     """
     held = _leases.pop(path, None)
     if held is not None and _stands(held, path):
@@ -80,11 +81,9 @@ def lease(path: Path) -> bool:
         handle = os.open(path, os.O_RDONLY)
     except OSError:
         return path.exists()
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH)  # an evictor has it while it removes the file, and others for a moment
-    except OSError:
+    if not _shared(handle):
         os.close(handle)
-        return True
+        return path.exists()
     if not _stands(handle, path):
         os.close(handle)
         return False
@@ -138,6 +137,20 @@ def _locked(handle: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _shared(handle: int) -> bool:
+    """Take a shared lock, unless the file system has none, or somebody keeps the exclusive one."""
+    for _ in range(_TRIES):  # an evictor has it while it removes the file, and others for a moment
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PAUSE_SECONDS)
+        except OSError:
+            return False
+        else:
+            return True
+    return False
 
 
 def _wait_for(handle: int, doing: str, go_on: Callable[[], None]) -> None:
