@@ -6,14 +6,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from support.fake_time import Time
 from support.memory_store import MemoryStore
 from support.samples import PREFIX, TOY, digest, entry, files, spec
 from weightdock.artifact import ModelId
-from weightdock.cache import Cache, room
+from weightdock.cache import Cache, locks, room
 from weightdock.cache.locks import remove
 from weightdock.cache.room import Room, _Kept
 from weightdock.errors import ConfigurationError, StoreError
@@ -126,6 +129,19 @@ def test_where_evicting_would_not_help_nothing_is_evicted(cache: Cache) -> None:
 def test_where_nothing_is_to_come_a_cap_that_is_too_low_fails_nobody(cache: Cache) -> None:
     Room(cache, cap_bytes=500).make({}, {_file(cache, "newest").path})
     assert _left(cache) == ["newest"]
+
+
+def test_who_makes_room_just_now_is_waited_for_and_not_taken_for_a_user(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passing, another = Time(), ExitStack()
+    monkeypatch.setattr(locks, "time", SimpleNamespace(monotonic=passing.clock, sleep=passing.sleep))
+    (cache.root / ".locks").mkdir()
+    for path in (cache.root / ".locks" / "room", *(_file(cache, name).path for name in NAMES)):
+        another.enter_context(locks.exclusive(path, "looks", pytest.fail))
+    passing.meanwhile = another.close
+    Room(cache, cap_bytes=3500).make({NEW: SIZE}, set())
+    assert _left(cache) == ["older", "newest"]
 
 
 def test_what_another_process_evicts_meanwhile_is_gone(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:

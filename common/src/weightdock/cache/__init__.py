@@ -8,6 +8,7 @@
     │                                   what was verified: size, mtime, inode, sha256; its own mtime is the last use
     ├── .locks/timm-convnext_tiny       empty; whoever holds it fetches the model, the others wait
     ├── .locks/publish-timm-…           empty; held for the moment in which an uploader's file gets its name
+    ├── .locks/room                     empty; whoever holds it chooses what goes, and removes it
     ├── .partial/                       one file per download of a node, one folder per download of a loader's
     └── .origin/timm/…                  the framework's own caches (uploaders only; see origins/child.py)
 

@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from weightdock.cache import Cache
-from weightdock.cache.locks import leased, remove
+from weightdock.cache.locks import exclusive, leased, remove
 from weightdock.errors import DiskError
 from weightdock.events import megabytes
 
@@ -46,7 +46,9 @@ class Room:
         """
         needed_bytes = sum(coming.values())
         if self.cap_bytes is not None:
-            self._evict(coming, self.cap_bytes, wanted)
+            # One at a time: while another looks whether a file is leased, it has the lock of one who uses it.
+            with exclusive(self.cache.root / ".locks" / "room", f"makes room in {self.cache.root}", lambda: None):
+                self._evict(coming, self.cap_bytes, wanted)
         # By access, to which what may not be looked at is not there, and is no error: who writes there says so.
         existing = next(one for one in (self.cache.root, *self.cache.root.parents) if os.access(one, os.F_OK))
         disk = os.statvfs(existing)
