@@ -196,6 +196,25 @@ def test_a_disk_without_room_is_told_before_anything_is_written(cache: Cache) ->
     assert refused.value.cause.endswith(" are free, and 67.1 MB must stay free")
 
 
+def _disk_with(monkeypatch: pytest.MonkeyPatch, free_bytes: int) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_bavail=free_bytes, f_frsize=1))
+
+
+def test_where_the_disk_has_no_room_even_then_nothing_is_evicted(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    _disk_with(monkeypatch, room._SPARE_BYTES - 1)
+    with pytest.raises(StoreError) as refused:
+        Room(cache, cap_bytes=3500).make({NEW: SIZE}, set())
+    assert refused.value.what == f"the disk of {cache.root} has no room"
+    assert " are free or could be, and " in refused.value.cause
+    assert _left(cache) == list(NAMES)
+
+
+def test_what_eviction_frees_is_room_on_the_disk(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    _disk_with(monkeypatch, room._SPARE_BYTES)
+    Room(cache, cap_bytes=3500).make({NEW: SIZE}, set())
+    assert _left(cache) == ["older", "newest"]
+
+
 def test_room_is_asked_of_the_disk_that_a_cache_is_going_to_be_on(tmp_path: Path) -> None:
     Room(Cache(tmp_path / "not" / "there" / "yet")).make({NEW: 1}, set())
     assert list(tmp_path.iterdir()) == []

@@ -44,24 +44,31 @@ class Room:
 
         Raises DiskError when they cannot.
         """
+        if self.cap_bytes is None:
+            self._look_at_disk(coming, 0)
+            return
+        # One at a time: while another looks whether a file is leased, it has the lock of one who uses it.
+        with exclusive(self.cache.root / ".locks" / "room", f"makes room in {self.cache.root}", lambda: None):
+            chosen = self._choose(coming, self.cap_bytes, wanted)
+            self._look_at_disk(coming, sum(one.size_bytes for one in chosen))  # or they would go in vain
+            self._evict(chosen)
+
+    def _look_at_disk(self, coming: Mapping[Path, int], freed_bytes: int) -> None:
         needed_bytes = sum(coming.values())
-        if self.cap_bytes is not None:
-            # One at a time: while another looks whether a file is leased, it has the lock of one who uses it.
-            with exclusive(self.cache.root / ".locks" / "room", f"makes room in {self.cache.root}", lambda: None):
-                self._evict(coming, self.cap_bytes, wanted)
         # By access, to which what may not be looked at is not there, and is no error: who writes there says so.
         existing = next(one for one in (self.cache.root, *self.cache.root.parents) if os.access(one, os.F_OK))
         disk = os.statvfs(existing)
-        free = disk.f_bavail * disk.f_frsize
+        free = disk.f_bavail * disk.f_frsize + freed_bytes
+        are_free = "are free or could be" if freed_bytes else "are free"
         if needed_bytes and needed_bytes + _SPARE_BYTES > free:
             raise DiskError(
                 f"the disk of {self.cache.root} has no room",
-                cause=f"{megabytes(needed_bytes)} are to come, {megabytes(free)} are free, and "
+                cause=f"{megabytes(needed_bytes)} are to come, {megabytes(free)} {are_free}, and "
                 f"{megabytes(_SPARE_BYTES)} must stay free",
                 next="make room, or name another disk: WEIGHTDOCK_CACHE=<a folder there>",
             )
 
-    def _evict(self, coming: Mapping[Path, int], cap_bytes: int, wanted: Collection[Path]) -> None:
+    def _choose(self, coming: Mapping[Path, int], cap_bytes: int, wanted: Collection[Path]) -> list[_Kept]:
         kept = [one for one in self._kept() if one.path not in coming]  # what comes takes its place
         over = sum(one.size_bytes for one in kept) + sum(coming.values()) - cap_bytes
         chosen: list[_Kept] = []
@@ -77,6 +84,9 @@ class Room:
                 cause=f"of {megabytes(cap_bytes)} it lacks {megabytes(over)}; what is used, pinned or asked for stays",
                 next="raise WEIGHTDOCK_CACHE_BYTES, or ask for fewer models",
             )
+        return chosen
+
+    def _evict(self, chosen: Sequence[_Kept]) -> None:
         for one in chosen:
             # The receipt last: a file without one is counted for nothing, and would stay for ever. And not that of a
             # file that another process has put there since.
