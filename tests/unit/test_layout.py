@@ -51,6 +51,35 @@ def test_another_file_of_that_name_may_be_somebody_s_and_stays(tmp_path: Path) -
     assert path.read_bytes() == b"trained for a week"
 
 
+@pytest.mark.parametrize("theirs", [b"trained for a week", content("alpha")])
+def test_a_file_that_somebody_puts_there_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: bytes
+) -> None:
+    file, path, link = verified(tmp_path / "cached"), tmp_path / "job" / "alpha.bin", os.link
+
+    def meanwhile(source: Path, target: Path) -> None:
+        path.write_bytes(theirs)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", meanwhile)
+    if theirs == content("alpha"):
+        assert place(file, Layout.ULTRALYTICS, path.parent, spec()) == path
+    else:
+        with pytest.raises(ConfigurationError, match="is another file"):
+            place(file, Layout.ULTRALYTICS, path.parent, spec())
+    assert (path.read_bytes(), path.samefile(file.path)) == (theirs, False)
+    assert files(path.parent) == {"alpha.bin"}
+
+
+def test_what_is_a_symbolic_link_in_the_cache_is_a_file_where_it_is_looked_for(tmp_path: Path) -> None:
+    file = verified(tmp_path / "cached")
+    file.path.rename(tmp_path / "elsewhere")
+    file.path.symlink_to("elsewhere")
+    path = place(file, Layout.ULTRALYTICS, tmp_path / "job", spec())
+    assert not path.is_symlink()
+    assert path.samefile(tmp_path / "elsewhere")
+
+
 def test_a_link_to_what_is_not_there_now_is_somebody_s_too(tmp_path: Path) -> None:
     path = tmp_path / "alpha.bin"
     path.symlink_to("a disk that is not mounted")

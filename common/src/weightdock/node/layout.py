@@ -35,9 +35,11 @@ def place(file: VerifiedFile, layout: Layout, root: Path, spec: ModelSpec) -> Pa
     else:
         target = root / (spec.asset or spec.file_name)
     try:
-        if os.path.lexists(target):
-            if target.exists() and (target.samefile(file.path) or sha256_of(target) == file.sha256):
+        if not os.path.lexists(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if _put(file.path, target):
                 return target
+        if not (target.exists() and (target.samefile(file.path) or sha256_of(target) == file.sha256)):
             raise ConfigurationError(
                 f"{target} is another file",
                 cause=f"its bytes are not those of {file.model}, and they may be somebody's"
@@ -45,14 +47,6 @@ def place(file: VerifiedFile, layout: Layout, root: Path, spec: ModelSpec) -> Pa
                 else "it is a link to what is not there now",
                 next="move it away, or name another folder",
             )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # A unique name and a rename, so that a reader sees what was there or all that is to be.
-        temporary = target.with_name(f".{target.name}.{unique()}")
-        try:
-            _link_or_copy(file.path, temporary)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigurationError(
             f"{target} cannot be written", cause=str(error), next="name a folder that this user may write"
@@ -60,8 +54,24 @@ def place(file: VerifiedFile, layout: Layout, root: Path, spec: ModelSpec) -> Pa
     return target
 
 
+def _put(source: Path, target: Path) -> bool:
+    """Have all of it there at once. False when somebody has put a file there meanwhile, which stays."""
+    temporary = target.with_name(f".{target.name}.{unique()}")
+    try:
+        _link_or_copy(source, temporary)
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            return False
+        except OSError:  # there are no links: then a rename, which would replace what is put there just now
+            temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
 def _link_or_copy(source: Path, target: Path) -> None:
     with suppress(OSError):  # another file system, one without links, or somebody else's file
-        os.link(source, target)
+        os.link(os.path.realpath(source), target)  # of what a symbolic link in the cache means, and not of that link
         return
     shutil.copyfile(source, target)
