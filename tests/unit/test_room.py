@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,9 @@ from weightdock.cache.locks import remove
 from weightdock.cache.room import Room, _Kept
 from weightdock.errors import ConfigurationError, StoreError
 from weightdock.events import ignore
+from weightdock.node import warm
 from weightdock.node.fill import Fill
+from weightdock.report import Outcome, RunReport
 from weightdock.store import manifest
 from weightdock.verify import VerifiedFile, verify
 
@@ -70,6 +73,39 @@ def test_a_use_counts_and_not_when_a_file_was_made(cache: Cache) -> None:
     subprocess.run([sys.executable, "-c", script, str(cache.root)], check=True)  # and it ends, so nobody uses it now
     Room(cache, cap_bytes=3500).make({NEW: SIZE}, set())
     assert _left(cache) == ["oldest", "newest"]
+
+
+def _filled(cache: Cache) -> RunReport:
+    store = MemoryStore()
+    manifest.publish(store, PREFIX, TOY, {"oldest": entry("oldest", b"oldest".ljust(SIZE))})
+    return Fill(PREFIX, store, Room(cache), ignore).run([spec("oldest")])
+
+
+@pytest.mark.parametrize(
+    "fetch",
+    [
+        lambda cache: warm.report([spec("oldest")], PREFIX, cache, ignore),
+        lambda cache: warm.offline_report([spec("oldest")], PREFIX, cache, ignore, deep=False),
+        _filled,
+    ],
+    ids=["warm", "offline", "beside others"],
+)
+def test_to_be_fetched_again_is_a_use_that_ends_at_once(cache: Cache, fetch: Callable[[Cache], RunReport]) -> None:
+    assert [one.outcome for one in fetch(cache).results] == [Outcome.CACHED]
+    Room(cache, cap_bytes=3500).make({NEW: SIZE}, set())
+    assert _left(cache) == ["oldest", "newest"]
+    assert not locks.leased(_file(cache, "oldest").path, unknown=True)
+
+
+def test_where_a_use_cannot_be_noted_the_file_is_used_all_the_same(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_receipt: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "utime", refused)
+    assert warm.report([spec("oldest")], PREFIX, cache, ignore)
+    assert cache.used(_file(cache, "oldest"))
 
 
 def test_without_a_cap_nothing_goes(cache: Cache) -> None:

@@ -189,11 +189,14 @@ class Cache:
         lock = self.root / ".locks" / f"{model.framework}-{model.name}"
         return locks.exclusive(lock, f"fetches {model}", go_on)
 
+    def refresh(self, file: VerifiedFile) -> None:
+        """Note that the file is used now."""
+        with suppress(OSError):  # of a read-only cache
+            os.utime(self.receipt(file.path))
+
     def used(self, file: VerifiedFile) -> bool:
         """Note that the file is used now, and that this process uses it until it ends. False if it was just evicted."""
-        receipt = self.receipt(file.path)
-        with suppress(OSError):  # of a read-only cache
-            os.utime(receipt)
+        self.refresh(file)
         return locks.lease(file.path)
 
     def receipt(self, path: Path) -> Path:

@@ -79,11 +79,11 @@ class Fill:
         entry = entry_of(listed, self.prefix, spec.model, spec.extension)
         cached = None if self.deep else self.room.cache.find(spec.model, spec.extension)
         if cached and cached.sha256 == entry.sha256:
-            return warm.row(spec, self.prefix, cached, self.observe)
+            return warm.row(spec, self.prefix, self.room.cache, cached, self.observe)
         if not cached:  # or the receipt fits, and the store has something newer
             cached = self.room.cache.adopt(spec.model, spec.extension, entry.sha256)
             if cached:
-                return warm.row(spec, self.prefix, cached, self.observe)
+                return warm.row(spec, self.prefix, self.room.cache, cached, self.observe)
         return entry
 
     def _fetch(self, spec: ModelSpec, entry: Entry, fetch: Fetch) -> ModelResult:
@@ -91,7 +91,7 @@ class Fill:
         with self.room.cache.lock(spec.model, fetch.ranges.go_on):
             cached = self.room.cache.find(spec.model, spec.extension)
             if cached and cached.sha256 == entry.sha256 and not self.deep:  # by another process, while this one waited
-                return warm.row(spec, self.prefix, cached, self.observe)
+                return warm.row(spec, self.prefix, self.room.cache, cached, self.observe)
             self.observe(Event(spec.model, Stage.FETCH, State.STARTED, 0, entry.size_bytes))
             fetch.run(entry)
         self.observe(Event(spec.model, Stage.FETCH, State.DONE, entry.size_bytes, entry.size_bytes))

@@ -21,7 +21,7 @@ def report(specs: Sequence[ModelSpec], prefix: str, cache: Cache, observe: Obser
         if file is None:
             return None
         found.append((spec, file))
-    return RunReport(tuple(row(spec, prefix, file, observe) for spec, file in found))
+    return RunReport(tuple(row(spec, prefix, cache, file, observe) for spec, file in found))
 
 
 def offline_report(
@@ -33,7 +33,7 @@ def offline_report(
         try:
             known = None if deep else cache.find(spec.model, spec.extension)
             file = known or offline(cache, spec.model, spec.extension)
-            return row(spec, prefix, file, observe)
+            return row(spec, prefix, cache, file, observe)
         except StoreError as error:
             observe(Event(spec.model, Stage.FETCH, State.FAILED, note=error.what))
             return ModelResult(spec.model, spec.key(prefix), Outcome.FAILED, error=error)
@@ -54,7 +54,8 @@ def offline(cache: Cache, model: ModelId, extension: str) -> VerifiedFile:
     return file
 
 
-def row(spec: ModelSpec, prefix: str, file: VerifiedFile, observe: Observer) -> ModelResult:
-    """One model that is in the cache."""
+def row(spec: ModelSpec, prefix: str, cache: Cache, file: VerifiedFile, observe: Observer) -> ModelResult:
+    """One model that is in the cache. It was asked for, so it is not the next to be evicted."""
+    cache.refresh(file)
     observe(Event(spec.model, Stage.FETCH, State.SKIPPED, note=Outcome.CACHED))
     return ModelResult(spec.model, spec.key(prefix), Outcome.CACHED, file.size_bytes, file.sha256, "local cache")
