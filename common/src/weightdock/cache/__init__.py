@@ -25,6 +25,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from errno import EXDEV
 from pathlib import Path
 
 from weightdock.artifact import Digest, ModelId, Provenance, file_name
@@ -90,13 +91,13 @@ class Cache:
     def partial(self, model: ModelId) -> Iterator[Path]:
         """A new, empty folder for one download, on the cache's own file system; gone afterwards.
 
-        Raises ConfigurationError when the cache cannot be written, DiskError when the disk does not take the file.
+        Raises ConfigurationError when the cache cannot be written, or is not on one file system, and DiskError when the
+        disk does not take the file.
         """
         from tempfile import mkdtemp  # a sixth of a warm start, which writes nothing
 
         with self._writable():
-            home = self._home()
-            folder = Path(mkdtemp(prefix=f"{model.framework}-{model.name}-", dir=home))
+            folder = Path(mkdtemp(prefix=f"{model.framework}-{model.name}-", dir=self._home_of(model)))
             folder.chmod(FOLDER_MODE)
         try:
             with self._written(model):
@@ -112,7 +113,7 @@ class Cache:
         :meth:`partial`.
         """
         with self._writable():
-            path = self._home() / f"{sha256}.{unique()}"
+            path = self._home_of(model) / f"{sha256}.{unique()}"
             path.touch(exist_ok=False)
             path.chmod(FILE_MODE)  # another user of the group may go on with it
         keep = False
@@ -166,7 +167,12 @@ class Cache:
             _sync(verified.path)
             # Before the rename, which keeps all three: afterwards another process's file may stand there.
             identity = identity_of(verified.path.stat())
-            os.replace(verified.path, path)
+            try:
+                os.replace(verified.path, path)
+            except OSError as error:
+                if error.errno == EXDEV:  # as between two mounts of one disk, which nothing tells before
+                    raise self._apart(path.parent) from error
+                raise
             published = verified._replace(path=path, identity=identity)
             self._certify(published, identity)
         return published
@@ -221,6 +227,21 @@ class Cache:
         home = self.root / ".partial"
         make_folder(home)
         return home
+
+    def _home_of(self, model: ModelId) -> Path:
+        """Where a download of the model begins, if it can get its name from there."""
+        home, folder = self._home(), self.root / model.framework
+        with suppress(FileNotFoundError):  # which is made with its first file
+            if folder.stat().st_dev != home.stat().st_dev:
+                raise self._apart(folder)
+        return home
+
+    def _apart(self, folder: Path) -> ConfigurationError:
+        return ConfigurationError(
+            f"{folder} is on another file system than the rest of the cache",
+            cause=f"a file that is complete is renamed to there from {self.root / '.partial'}",
+            next="mount or link the whole cache there, and not one folder of it: WEIGHTDOCK_CACHE=<a folder there>",
+        )
 
     @contextmanager
     def _writable(self) -> Iterator[None]:
