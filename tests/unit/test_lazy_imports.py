@@ -91,6 +91,7 @@ def test_a_warm_start_imports_nothing_that_others_need(tmp_path: Path, script: s
     ("listed", "code", "said"),
     [
         ("timm/convnext_tiny # this one\n\nyolo11n*\n", 5, "toy"),
+        ("\ufefftimm/convnext_tiny\nyolo11n*\n", 5, "toy"),
         ("# nothing\n", 2, "error: <stdin> names no model"),
         ("timm/convnext_tinny\n", 2, "error: unknown model 'timm/convnext_tinny'"),
     ],

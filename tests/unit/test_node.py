@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +13,8 @@ import pytest
 from support.filled_node import NAMES, Node
 from support.memory_store import MemoryStore
 from support.samples import PREFIX, TOY, Row, content, digest, entry, files, key_of, rows, spec
-from weightdock.artifact import ObjectKey
+from weightdock import cache
+from weightdock.artifact import Digest, ObjectKey
 from weightdock.cache import Cache
 from weightdock.cache.room import Room
 from weightdock.errors import ExitCode, StoreError
@@ -192,3 +196,24 @@ def test_a_manifest_that_names_a_file_of_another_kind_is_refused(node: Node) -> 
         )
     ]
     assert (report.exit_code, files(node.root)) == (ExitCode.INTEGRITY, set())
+
+
+def test_ctrl_c_ends_the_reading_of_what_is_in_the_cache(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.fill()
+    read_whole, begun = [], threading.Event()
+
+    def read(path: Path, go_on: Callable[[], None]) -> Digest:
+        if path.stem == "alpha":
+            assert begun.wait(timeout=60)
+            raise KeyboardInterrupt
+        begun.set()
+        for _ in range(500):
+            go_on()
+            time.sleep(0.01)
+        read_whole.append(path)
+        return digest(path.read_bytes())
+
+    monkeypatch.setattr(cache, "sha256_of", read)
+    with pytest.raises(KeyboardInterrupt):
+        node.fill("alpha", "beta", deep=True)
+    assert read_whole == []

@@ -19,6 +19,7 @@ from support.samples import PREFIX, TOY, content, spec
 from weightdock.artifact import ModelId
 from weightdock.cache import Cache
 from weightdock.errors import StoreError
+from weightdock.events import Event
 from weightdock.node.ranges import Ranges
 from weightdock.store.manifest import manifest_key
 from weightdock.verify import verify
@@ -171,3 +172,14 @@ def test_what_died_long_ago_is_cleared_away_by_a_model_that_is_fetched(resolving
     os.utime(dead, (0, 0))
     resolving.resolve()
     assert not dead.exists()
+
+
+def test_what_a_listener_raises_is_not_taken_for_the_disk_s(resolving: Scene) -> None:
+    resolving.keep()
+
+    def full(_event: Event) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(RuntimeError) as met:
+        weightdock.resolve("toy/alpha", on_event=full)
+    assert isinstance(met.value.__cause__, OSError)

@@ -84,14 +84,15 @@ def verify(
     return VerifiedFile(model, path, size, sha256, provenance, verdict, identity)
 
 
-def sha256_of(path: Path) -> Digest:
-    """The digest of a file, read once, in bounded memory."""
+def sha256_of(path: Path, go_on: Callable[[], None] = lambda: None) -> Digest:
+    """The digest of a file, read once, in bounded memory. ``go_on`` is called meanwhile, and may raise."""
     from hashlib import sha256  # a warm start reads no file
 
     digest, buffer = sha256(), bytearray(_CHUNK_BYTES)
     view = memoryview(buffer)
     with path.open("rb", buffering=0) as stream:
         while count := stream.readinto(buffer):
+            go_on()
             digest.update(view[:count])
     return Digest(digest.hexdigest())
 

@@ -69,15 +69,18 @@ class Cache:
         except (OSError, ValueError, KeyError, TypeError, RecursionError, WeightdockError):
             return None
 
-    def adopt(self, model: ModelId, extension: str, sha256: Digest) -> VerifiedFile | None:
+    def adopt(
+        self, model: ModelId, extension: str, sha256: Digest, go_on: Callable[[], None] = lambda: None
+    ) -> VerifiedFile | None:
         """Read the file that is there; when it has this digest, write it a new receipt.
 
         For a file that was copied or touched, or whose receipt was lost. None when it is something else, or gone.
+        ``go_on`` is called meanwhile, and may raise.
         """
         path = self.path(model, extension)
         try:
             before = identity_of(path.stat())
-            if sha256_of(path) != sha256 or identity_of(path.stat()) != before:
+            if sha256_of(path, go_on) != sha256 or identity_of(path.stat()) != before:
                 return None
         except OSError:
             return None

@@ -25,7 +25,7 @@ from weightdock.errors import ConfigurationError
 @click.option(
     "--from",
     "listed",
-    type=click.File(),
+    type=click.File(encoding="utf-8-sig"),
     metavar="FILE",
     help="Read the models' names from FILE, one a line; - is stdin.",
 )

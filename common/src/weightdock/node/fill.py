@@ -44,25 +44,32 @@ class Fill:
         """
         frameworks = dict.fromkeys(spec.model.framework for spec in specs)
         known = {framework: self._known(framework) for framework in frameworks}
-        with ThreadPoolExecutor(LIMITS.files) as pool:
-            looked = list(pool.map(lambda spec: self._guarded(spec, lambda: self._look(spec, known)), specs))
-        missing = [found for found in looked if isinstance(found, Entry)]
-        paths = {spec.model: self.room.cache.path(spec.model, spec.extension) for spec in specs}
-        self.room.cache.sweep()
-        self.room.make({paths[entry.model]: entry.size_bytes for entry in missing}, paths.values())
+        with Ranges(self.store) as ranges:
+            with ThreadPoolExecutor(LIMITS.files) as pool, stopping(ranges):
+                looked = list(
+                    pool.map(lambda spec: self._guarded(spec, lambda: self._look(spec, known, ranges.go_on)), specs)
+                )
+            missing = [found for found in looked if isinstance(found, Entry)]
+            paths = {spec.model: self.room.cache.path(spec.model, spec.extension) for spec in specs}
+            self.room.cache.sweep()
+            self.room.make({paths[entry.model]: entry.size_bytes for entry in missing}, paths.values())
+            return RunReport(self._settled(specs, looked, ranges))
 
-        turns = Turns(LIMITS.files, LIMITS.ahead)
-        with Ranges(self.store) as ranges, ThreadPoolExecutor(LIMITS.ahead) as pool, stopping(ranges):
-            fetch = Fetch(self.prefix, ranges, self.room.cache, self.observe)
+    def _settled(
+        self, specs: Sequence[ModelSpec], looked: Sequence[ModelResult | Entry], ranges: Ranges
+    ) -> tuple[ModelResult, ...]:
+        """What is missing is fetched."""
+        turns, fetch = Turns(LIMITS.files, LIMITS.ahead), Fetch(self.prefix, ranges, self.room.cache, self.observe)
 
-            def settle(spec: ModelSpec, found: ModelResult | Entry) -> ModelResult:
-                if isinstance(found, ModelResult):
-                    return found
-                with turns.one():
-                    ranges.go_on()
-                    return self._guarded(spec, lambda: self._fetch(spec, found, fetch))
+        def settle(spec: ModelSpec, found: ModelResult | Entry) -> ModelResult:
+            if isinstance(found, ModelResult):
+                return found
+            with turns.one():
+                ranges.go_on()
+                return self._guarded(spec, lambda: self._fetch(spec, found, fetch))
 
-            return RunReport(tuple(pool.map(settle, specs, looked)))
+        with ThreadPoolExecutor(LIMITS.ahead) as pool, stopping(ranges):
+            return tuple(pool.map(settle, specs, looked))
 
     def _known(self, framework: Framework) -> Manifest | ManifestError:
         """A framework's manifest, or what is wrong with it: that is no reason to leave out the others' models."""
@@ -71,7 +78,9 @@ class Fill:
         except ManifestError as error:
             return error
 
-    def _look(self, spec: ModelSpec, known: Mapping[Framework, Manifest | ManifestError]) -> ModelResult | Entry:
+    def _look(
+        self, spec: ModelSpec, known: Mapping[Framework, Manifest | ManifestError], go_on: Callable[[], None]
+    ) -> ModelResult | Entry:
         """The row of a model that is here, or what is to be fetched."""
         listed = known[spec.model.framework]
         if isinstance(listed, ManifestError):
@@ -81,7 +90,7 @@ class Fill:
         if cached and cached.sha256 == entry.sha256:
             return warm.row(spec, self.prefix, self.room.cache, cached, self.observe)
         if not cached:  # or the receipt fits, and the store has something newer
-            cached = self.room.cache.adopt(spec.model, spec.extension, entry.sha256)
+            cached = self.room.cache.adopt(spec.model, spec.extension, entry.sha256, go_on)
             if cached:
                 return warm.row(spec, self.prefix, self.room.cache, cached, self.observe)
         return entry

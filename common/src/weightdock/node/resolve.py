@@ -12,7 +12,7 @@ from weightdock.verify import VerifiedFile
 
 def resolve(name: str, observe: Observer | None = None) -> VerifiedFile:
     """The verified file of ``framework/model``. See :func:`weightdock.resolve`."""
-    configured, model, hear = settings.load(), _model(name), observe or ignore
+    configured, model, hear = settings.load(), _model(name), _told_apart(observe) if observe else ignore
     extension = catalogue.extension(model.framework)
     cache = Cache(configured.cache)
     file = cache.find(model, extension)
@@ -26,6 +26,18 @@ def resolve(name: str, observe: Observer | None = None) -> VerifiedFile:
         obtained = sources.obtain(model, extension)
         if cache.used(obtained):  # or somebody made room meanwhile, and this one went for it
             return obtained
+
+
+def _told_apart(observe: Observer) -> Observer:
+    """So that no OSError of a listener's is taken for one of the cache's disk."""
+
+    def hear(event: Event) -> None:
+        try:
+            observe(event)
+        except OSError as error:
+            raise RuntimeError("what hears of progress failed") from error
+
+    return hear
 
 
 def _model(name: str) -> ModelId:
