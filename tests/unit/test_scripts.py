@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from weightdock_driver import hardening
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,6 +42,31 @@ def test_a_script_goes_to_its_clone_whatever_the_callers_cdpath_is(tmp_path: Pat
     ran = ended(*command, PATH=f"{tmp_path}/bin:{os.environ['PATH']}", CDPATH=str(tmp_path))
     assert ran.returncode == 0, ran.stderr
     assert set((ran.stdout + ran.stderr).splitlines()) == {str(ROOT)}
+
+
+@pytest.mark.parametrize(
+    "script", ["base-image", "bootstrap-node", "browser", "engine", "host-venv", "local-stack", "sbom", "wheelhouse"]
+)
+def test_every_script_tells_its_usage(script: str) -> None:
+    ran = ended(f"docker/{script}", "--help")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert re.search(rf"^(Usage: |.*: )docker/{script}\b", ran.stdout, re.MULTILINE)
+
+
+def test_bootstrap_node_holds_its_container_in_as_the_driver_does() -> None:
+    script = (ROOT / "docker" / "bootstrap-node").read_text(encoding="utf-8")
+    ours = hardening.sdk_arguments(4 << 30)
+    (tmp,) = ours["tmpfs"].items()
+    for option in (
+        "--init",
+        "--read-only",
+        f"--pids-limit {ours['pids_limit']}",
+        f'--tmpfs "{":".join(tmp)}"',
+        f"--cap-drop {ours['cap_drop'][0]}",
+        f"--security-opt {ours['security_opt'][0].partition(':')[0]}",
+        f"--user {ours['user']}",
+    ):
+        assert f" {option}" in script or f"({option}" in script, option
 
 
 def test_a_script_that_changes_folder_tells_its_usage_from_wherever_it_is_called() -> None:

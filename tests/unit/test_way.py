@@ -12,7 +12,7 @@ def watched(network: float, disk: float) -> list[bool]:
     watch, now, came, said = Watch(Limits(wide=100, window=1)), 1.0, 0, []
     for _ in range(40):
         now, came = now + network, came + 16
-        said.append(watch.is_narrow(now, network, came))
+        said.append(watch.hears_narrow(now, network, came))
         now += disk
     return said
 

@@ -14,7 +14,7 @@ from weightdock.settings.variables import Variables, inherited_environment, of_t
 from weightdock_driver.run_spec import Variable
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-AUTHORITY_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")  # boto3, requests, Python and httpx
+AUTHORITY_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 """Where several are set, the first one's is given to the containers: it is what weightdock itself goes by."""
 
 

@@ -10,6 +10,7 @@
     ├── .locks/publish-timm-…           empty; held for the moment in which an uploader's file gets its name
     ├── .locks/room                     empty; whoever holds it chooses what goes, and removes it
     ├── .partial/                       one file per download of a node, one folder per download of a loader's
+    ├── .uploads/                       uploads in parts that were begun (uploaders only; see store/unfinished.py)
     └── .origin/timm/…                  the framework's own caches (uploaders only; see origins/child.py)
 
 A file comes into being by fsync and rename, so a reader sees all of it or nothing, whatever is killed when. A machine

@@ -157,7 +157,7 @@ class Ranges:
     def _watched(self, target: Target, watch: Watch) -> Target:
         def heard(count: int, seconds: float) -> None:
             self._count(count, seconds)
-            if watch.is_narrow(time.monotonic(), seconds, self._came):
+            if watch.hears_narrow(time.monotonic(), seconds, self._came):
                 self._narrow = True
 
         return Timed(target, heard)

@@ -42,7 +42,7 @@ class Watch:
         self._before = 0
         self._waited = 0.0
 
-    def is_narrow(self, now: float, waited: float, came: int) -> bool:
+    def hears_narrow(self, now: float, waited: float, came: int) -> bool:
         """Hear that some more was received until ``now``, for which the network took ``waited`` seconds.
 
         ``came`` is how many bytes all files have, all in all.

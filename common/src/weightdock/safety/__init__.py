@@ -9,6 +9,7 @@
     ├── safetensors.py    nothing to execute: the header has to be sane
     ├── walk.py           follows a pickle's opcodes on the abstract stack.py of values.py
     ├── calls.py          the arguments and states that pass; texts.py: the text that frameworks act upon
+    ├── refusal.py        what says no, with the file and the name
     └── allow.py          the allow-list, from torch.toml and <framework>.toml
 
 SECURITY.md says what this gate does not do.

@@ -82,7 +82,7 @@ def _tensor(arguments: Sequence[object]) -> bool:
         item_bytes = int(bits[0]) // 8 if bits else 1  # torch.bool
     elif len(arguments) != 6:
         return False
-    return _old_tensor(arguments[:4], item_bytes) and type(arguments[4]) is bool and _no_hooks(arguments[5])
+    return _old_tensor(arguments[:4], item_bytes) and type(arguments[4]) is bool and _seals_no_hooks(arguments[5])
 
 
 def _old_tensor(arguments: Sequence[object], item_bytes: int | None = None) -> bool:
@@ -119,11 +119,11 @@ def _parameter(arguments: Sequence[object]) -> bool:
         return False
     tensor, requires_grad, hooks = arguments
     is_tensor = type(tensor) is Made and tensor.allowed.name.startswith("_rebuild_tensor")
-    return is_tensor and type(requires_grad) is bool and _no_hooks(hooks)
+    return is_tensor and type(requires_grad) is bool and _seals_no_hooks(hooks)
 
 
-def _no_hooks(hooks: object) -> bool:
-    """An empty OrderedDict, which stays empty: its values would be called when gradients flow."""
+def _seals_no_hooks(hooks: object) -> bool:
+    """Whether it is an empty OrderedDict, which is to stay empty: its values would be called when gradients flow."""
     if not (type(hooks) is Made and hooks.is_a(ORDERED_DICT)) or hooks.filled or hooks.built:
         return False
     hooks.sealed = True

@@ -1,4 +1,4 @@
-"""The only reader of the environment and of ``.env``.
+"""The only reader of the environment and of ``.env``, but for click's of WEIGHTDOCK_SHARE and urllib's of the proxies.
 
 A variable of the environment wins over the same one in ``.env``; an empty value counts as none, because compose passes
 unset variables as empty ones. Each credential may also be given as ``NAME_FILE``, a path whose content is the value:

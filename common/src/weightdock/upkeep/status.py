@@ -11,14 +11,12 @@ from weightdock.artifact import Framework
 from weightdock.cache import Cache
 from weightdock.catalogue import ModelSpec
 from weightdock.errors import ManifestError, printable
-from weightdock.events import megabytes
+from weightdock.events import SCHEMA, megabytes
 from weightdock.licence import LicencePolicy, Ruling
 from weightdock.report import aligned
 from weightdock.store import ObjectStore
 from weightdock.store.holdings import Holdings
 from weightdock.upload.plan import plan
-
-SCHEMA = 1
 
 
 @dataclass(frozen=True)
