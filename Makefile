@@ -164,7 +164,10 @@ docs: $(DRIVER) ## Write docs/commands.md from what --help says
 	.venv/bin/python docs/write_help.py
 
 .PHONY: bench
-bench: images .venv/bench ## Measure and simulate anew: docs/benchmarks and the tables of docs/
+bench: bench/scale bench/upload bench/fill bench/fleet ## All of the next four, one after another (root; three quarters of an hour)
+
+.PHONY: bench/scale
+bench/scale: images .venv/bench ## Measure a catalogue of all that timm has, and simulate 10,000 nodes
 	.venv/bin/python bench/fleet_simulation.py
 	PYTHONPATH=tests .venv/bin/python bench/scale.py
 
