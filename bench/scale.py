@@ -1,6 +1,6 @@
 """A catalogue of all that timm has: what lock, plan, upload, fetch and status take as it grows from 10 to 1,807 models.
 
-``make bench/scale``, or ``PYTHONPATH=tests python bench/scale.py`` with the engine and the images. The names are timm's own,
+``make bench/scale``, or ``PYTHONPATH=tests python bench/scale.py`` with engine and images. The names are timm's own,
 asked of the uploader's image: of the 1,826 that it has weights for, all but the 19 that are not on the hub. ``lock`` is
 that image's, before a hub in this process that answers as Hugging Face's does. The other commands run here, before the
 S3 server of the demo (rclone), with small stand-ins for the files: what is measured is what a *model* costs, not what

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from weightdock_driver import hardening
 
@@ -67,6 +68,15 @@ def test_bootstrap_node_holds_its_container_in_as_the_driver_does() -> None:
         f"--user {ours['user']}",
     ):
         assert f" {option}" in script or f"({option}" in script, option
+
+
+def test_bootstrap_node_tells_its_container_what_compose_tells_a_node() -> None:
+    script = (ROOT / "docker" / "bootstrap-node").read_text(encoding="utf-8")
+    [passed] = re.findall(r"^readonly passed=\(([^)]*)\)", script, re.MULTILINE)
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+    of_uploaders = re.compile("WEIGHTDOCK_GITHUB_URL|HF_ENDPOINT|WEIGHTDOCK_LICENCE_.*")
+    told = {name for name in compose["services"]["node"]["environment"] if not of_uploaders.fullmatch(name)}
+    assert set(passed.split()) == told
 
 
 def test_a_script_that_changes_folder_tells_its_usage_from_wherever_it_is_called() -> None:
