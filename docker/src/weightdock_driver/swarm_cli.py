@@ -42,13 +42,13 @@ def upload(
     given, run = env_files.load(files), jobs.new_run()
     planning = jobs.upload(request, given, run, ["--dry-run"])
     tell(jobs.announcement(planning, given, f"upload by the Swarm, in {tasks} tasks a framework"), quiet)
-    from weightdock_driver import fleet_run  # as in cli: not before the request is known to be good
+    from weightdock_driver import swarm_run  # as in cli: not before the request is known to be good
 
-    with fleet_run.Session(run, quiet, timeout) as session:
+    with swarm_run.Session(run, quiet, timeout) as session:
         planned = session.here(planning)
         work = [row.model for row in planned.results if row.is_work]
         narrowed = replace(request, patterns=tuple(map(str, work)))
-        services = fleet_run.shared_out(jobs.upload(narrowed, given, run), tasks) if work else []
+        services = swarm_run.shared_out(jobs.upload(narrowed, given, run), tasks) if work else []
         done = {row.model: row for ended in session.on_swarm(services) for row in ended.results}
     merged = report.RunReport(tuple(done.get(row.model, row) for row in planned.results))
     click.echo(merged.to_json() if as_json else report.table(merged))
@@ -99,15 +99,15 @@ def bootstrap(
     The cache's folder must be on each node. A node that was away, or joins later, is filled by the same command again;
     nodes that are filled cost nothing.
     """
-    from weightdock_driver import fleet
+    from weightdock_driver import swarm_nodes
 
-    fleet.check(constraints)
+    swarm_nodes.check(constraints)
     given, run = env_files.load(files), jobs.new_run()
     (job,) = jobs.bootstrap(request, given, run, ["--jitter", str(jitter)])
     tell(jobs.announcement([job], given, "bootstrap by the Swarm"), quiet)
-    from weightdock_driver import fleet_run
+    from weightdock_driver import swarm_run
 
-    with fleet_run.Session(run, quiet, timeout, parallel=at_once) as session:
+    with swarm_run.Session(run, quiet, timeout, parallel=at_once) as session:
         results = session.on_nodes(job, constraints)
-    click.echo(fleet.to_json(results) if as_json else fleet.table(results))
+    click.echo(swarm_nodes.to_json(results) if as_json else swarm_nodes.table(results))
     return max(one.exit_code for one in results)

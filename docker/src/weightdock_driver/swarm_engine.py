@@ -18,9 +18,9 @@ from weightdock.errors import WeightdockError
 from weightdock.events import Event
 from weightdock_driver import leftovers, swarm_spec
 from weightdock_driver.engine import Engine, Kind, Swarm
-from weightdock_driver.fleet import NodeProgress, Nodes
 from weightdock_driver.run_spec import DRIVER_LABEL, Run, RunSpec
 from weightdock_driver.swarm_logs import ServiceLog
+from weightdock_driver.swarm_nodes import NodeProgress, Nodes
 from weightdock_driver.swarm_report import merged
 from weightdock_driver.swarm_spec import Service, Substitute
 from weightdock_driver.swarm_tasks import Task, Watch

@@ -12,7 +12,7 @@ from support.driver_fakes import TIMM, FakeEngine, Play, job, model, reported, r
 from weightdock.cache import Cache
 from weightdock.errors import ConfigurationError, DiskError, StoreError, WeightdockError
 from weightdock.report import RunReport
-from weightdock_driver import cache_rights, cli, fleet_run
+from weightdock_driver import cache_rights, cli, swarm_run
 from weightdock_driver.cache_rights import Users
 from weightdock_driver.run_spec import Mount, Run, RunSpec
 from weightdock_driver.verdict import Ended
@@ -55,7 +55,7 @@ def test_an_engines_users_are_read_from_what_it_says_of_itself(options: list[str
 
 
 def test_of_a_swarm_each_node_is_told_the_same() -> None:
-    session = fleet_run.Session(Run("01234567", "host:1"), quiet=True, timeout=None)
+    session = swarm_run.Session(Run("01234567", "host:1"), quiet=True, timeout=None)
     session._engine = FakeEngine({})  # type: ignore[assignment]  # it is asked for no more
     (report,) = session._reports([replace(job("timm"), spec=spec())], [Ended(report=failed(OWN))])
     error = report.results[0].error

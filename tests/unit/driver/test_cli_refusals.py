@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from support.driver_fakes import SECRET, TIMM, FakeEngine, Play
-from weightdock_driver import cli, fleet_run
-from weightdock_driver.fleet import NodeResult
+from weightdock_driver import cli, swarm_run
 from weightdock_driver.jobs import Job
+from weightdock_driver.swarm_nodes import NodeResult
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -164,6 +164,6 @@ def test_each_node_of_a_swarm_is_told_when_to_ask(monkeypatch: pytest.MonkeyPatc
             told.append(job.spec.args[:3])
             return [NodeResult("one")]
 
-    monkeypatch.setattr(fleet_run, "Session", Recording)
+    monkeypatch.setattr(swarm_run, "Session", Recording)
     assert [cli.main(["swarm", "bootstrap", "--quiet", *more]) for more in ([], ["--jitter", "60"])] == [0, 0]
     assert told == [("--events", "--jitter", "3"), ("--events", "--jitter", "60")]

@@ -10,9 +10,9 @@ import pytest
 
 from support.driver_fakes import FakeEngine, job
 from weightdock_driver import swarm_engine
-from weightdock_driver.fleet_run import Session, shared_out
 from weightdock_driver.run_spec import Run
 from weightdock_driver.signals import Stopped
+from weightdock_driver.swarm_run import Session, shared_out
 
 
 @pytest.mark.parametrize(

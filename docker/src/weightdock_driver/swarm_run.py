@@ -14,14 +14,14 @@ from typing import Self
 from weightdock import report
 from weightdock.report import RunReport
 from weightdock.upload.share import shares
-from weightdock_driver import cache_rights, display, fleet, run, swarm_engine, verdict
+from weightdock_driver import cache_rights, display, run, swarm_engine, swarm_nodes, verdict
 from weightdock_driver.engine import Engine
-from weightdock_driver.fleet import NodeResult
 from weightdock_driver.jobs import Job
 from weightdock_driver.options import tell
 from weightdock_driver.run import Limits
 from weightdock_driver.run_spec import Run
 from weightdock_driver.signals import Stopped, delivered_to
+from weightdock_driver.swarm_nodes import NodeResult
 from weightdock_driver.swarm_spec import Service
 from weightdock_driver.verdict import Ended
 
@@ -67,7 +67,7 @@ class Session:
 
         One global job for all would begin everywhere at once: Swarm limits replicated jobs only.
         """
-        found = fleet.Nodes.of(self._engine.swarm.nodes()).that_meet(constraints)
+        found = swarm_nodes.Nodes.of(self._engine.swarm.nodes()).that_meet(constraints)
         able = [node for node in found if node.is_ready and node.is_active]
         services = [
             Service(
@@ -80,7 +80,7 @@ class Session:
         ]
         ended = zip(able, self._on_swarm(services), strict=True)
         filled = {node.id: NodeResult(node.hostname, of_node, seconds) for node, (of_node, seconds) in ended}
-        return [filled.get(node.id) or fleet.unreachable(node) for node in found]
+        return [filled.get(node.id) or swarm_nodes.unreachable(node) for node in found]
 
     def _on_swarm(self, services: Sequence[Service]) -> list[tuple[RunReport, float]]:
         if not services:

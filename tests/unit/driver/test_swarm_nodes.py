@@ -11,8 +11,8 @@ from support.driver_fakes import model, result
 from weightdock.errors import ConfigurationError, OriginError
 from weightdock.events import Event, Stage, State
 from weightdock.report import RunReport
-from weightdock_driver import fleet
-from weightdock_driver.fleet import Node, NodeProgress, NodeResult, Nodes
+from weightdock_driver import swarm_nodes
+from weightdock_driver.swarm_nodes import Node, NodeProgress, NodeResult, Nodes
 
 
 def given(hostname: str, state: str = "ready", availability: str = "active", **labels: str) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def test_a_label_that_no_node_has_can_be_given_and_another_constraint_has_anothe
     ("node", "cause"), [(given("a", "down"), "does not answer"), (given("a", "ready", "drain"), "is drained or paused")]
 )
 def test_a_node_that_takes_no_work_says_why(node: dict[str, Any], cause: str) -> None:
-    left_out = fleet.unreachable(Node.of(node))
+    left_out = swarm_nodes.unreachable(Node.of(node))
     assert left_out.exit_code == 6
     assert cause in str(left_out.error)
 
@@ -111,12 +111,12 @@ GONE = OriginError("gone", cause="404", next="wait")
 RESULTS = (
     NodeResult("gpu-1", RunReport((result("timm/a"), result("timm/b"))), 12.34),
     NodeResult("gpu-2", RunReport((result("timm/a"), result("timm/b", GONE))), 2.0),
-    fleet.unreachable(Node.of(given("gpu-3", "down"))),
+    swarm_nodes.unreachable(Node.of(given("gpu-3", "down"))),
 )
 
 
 def test_the_table_has_a_row_per_node_and_each_error_once() -> None:
-    assert fleet.table(RESULTS) == (
+    assert swarm_nodes.table(RESULTS) == (
         "NODE   MODELS    SIZE  SECONDS  RESULT\n"
         "gpu-1  2 of 2  2.0 MB     12.3  2 uploaded\n"
         "gpu-2  1 of 2  1.0 MB      2.0  1 uploaded, 1 failed\n"
@@ -132,7 +132,7 @@ def test_the_table_has_a_row_per_node_and_each_error_once() -> None:
 
 
 def test_json_has_each_nodes_report_and_the_worst_code() -> None:
-    read = json.loads(fleet.to_json(RESULTS))
+    read = json.loads(swarm_nodes.to_json(RESULTS))
     assert (read["event"], read["exit_code"]) == ("fleet", 6)
     assert [(one["node"], len(one["report"]["results"]), bool(one["error"])) for one in read["nodes"]] == [
         ("gpu-1", 2, False),
