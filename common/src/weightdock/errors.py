@@ -27,6 +27,8 @@ CONTINUED = "  "
 
 def printable(text: str) -> str:
     """The text as a terminal may have it: what a checkpoint, a manifest or an origin says must not drive one."""
+    if text.isprintable():  # as nearly always, and a hundred times as fast
+        return text
     return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
