@@ -20,7 +20,7 @@ from support.uploaders import Uploaders
 from weightdock.store import manifest
 
 RACERS = 8
-ROUNDS = 4
+ROUNDS = 2
 MODELS = {"small": 9_000, "large": 35_000}
 OWN = {f"model-{number}": 5_000 + number for number in range(RACERS)}
 COMMITS = ("PutObject", "CompleteMultipartUpload")

@@ -32,7 +32,7 @@ def small_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
 @example(size=SINGLE_PUT_BYTES)
 @example(size=SINGLE_PUT_BYTES + 1)
 @example(size=3 * PART_BYTES)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])  # each has its own bucket
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])  # each has its own bucket
 def test_a_file_of_any_size_is_one_put_or_equal_parts_and_comes_back_as_it_was(
     quick_r2: Bench, tmp_path: Path, size: int
 ) -> None:
