@@ -105,8 +105,7 @@ def test_a_tensor_of_another_type_fills_its_storage_and_no_more(dtype: str, item
     assert "beyond its storage" in _refusal(_file(tmp_path, checkpoint(64 // item_bytes + 1)), "timm").what
 
 
-@pytest.mark.parametrize("protocol", range(1, 6))
-def test_plain_data_of_any_protocol_pass(protocol: int, tmp_path: Path) -> None:
+def test_plain_data_pass_as_torch_writes_them_and_in_no_other_protocol(tmp_path: Path) -> None:
     shared = ["again", 2.5, None]
     data = {
         "a": [1, -1, 1 << 40, True, False],
@@ -114,8 +113,9 @@ def test_plain_data_of_any_protocol_pass(protocol: int, tmp_path: Path) -> None:
         3: {"ä": "ö\n", (1, "x"): b"bytes"},
         "e": {1, 2},
     }
-    verdict = gate.check(_file(tmp_path, pickle.dumps(data, protocol)), "timm")
-    assert verdict.format == "pickle"
+    assert gate.check(_file(tmp_path, pickle.dumps(data, 2)), "timm").format == "pickle"
+    for protocol in (1, 3, 4, 5):
+        assert "torch" in _refusal(_file(tmp_path, pickle.dumps(data, protocol)), "timm").what, protocol
 
 
 def test_numbers_and_paths_of_a_training_run_pass_as_numpy_and_pathlib_pickle_them(tmp_path: Path) -> None:
@@ -152,10 +152,9 @@ def test_a_refusal_inside_a_zip_names_the_entry(tmp_path: Path) -> None:
 
 
 def test_what_a_stranger_wrote_is_shown_escaped_and_short(tmp_path: Path) -> None:
-    name = "\x1b[2Jevil\nerror: all is well" + "x" * 5000
-    content = b"\x80\x04\x8c\x01o" + b"X" + struct.pack("<I", len(name)) + name.encode() + b"\x93."
+    content = b"\x80\x02co\n\x1b[2Jevil\rerror: all is well" + b"x" * 5000 + b"\n."
     error = _refusal(_file(tmp_path, content))
-    assert r"o.\x1b[2Jevil\nerror:.all.is.well" in error.what
+    assert r"o.\x1b[2Jevil\rerror:.all.is.well" in error.what
     assert len(error.what) < 300
 
 
@@ -256,7 +255,7 @@ def test_a_framework_without_a_list_of_its_own_gets_torchs_part() -> None:
 def test_the_list_changes_only_with_its_version() -> None:
     lists = b"".join(path.read_bytes() for path in sorted(HOME.glob("*.toml")))
     # When this fails: raise ALLOW_LIST_VERSION in safety/allow.py, and write both here.
-    assert (ALLOW_LIST_VERSION, hashlib.sha256(lists).hexdigest()[:16]) == (3, "1ed07608872593d8")
+    assert (ALLOW_LIST_VERSION, hashlib.sha256(lists).hexdigest()[:16]) == (4, "60bfc5754d7a223f")
 
 
 def test_every_name_on_the_list_is_one_class_or_function_with_a_reason(allowed: AllowList) -> None:

@@ -151,12 +151,11 @@ _PLAIN = st.recursive(
 )
 
 
-@given(_PLAIN, st.integers(1, 5))
+@given(_PLAIN)
 @settings(max_examples=300)
-def test_plain_data_of_any_protocol_pass(data: object, protocol: int) -> None:
-    # Protocol 0 writes numbers as text, and torch writes protocol 2.
-    # Empty bytes of protocols 0 to 2 are a call of `bytes`, which no checkpoint needs.
-    content = pickle.dumps(data, protocol)
+def test_plain_data_pass(data: object) -> None:
+    # Empty bytes of protocol 2 are a call of `bytes`, which no checkpoint needs.
+    content = pickle.dumps(data, 2)
     assert _judge(content, "timm") or b"bytes\n" in content
 
 

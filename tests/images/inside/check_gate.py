@@ -26,6 +26,7 @@ os.environ.update(ULTRALYTICS_SAFE_LOAD="1", TORCH_FORCE_WEIGHTS_ONLY_LOAD="1", 
 # The classes whose `__setstate__` was read: each copies the dictionary and sets missing defaults.
 READ = {"Module", "_ConvNd", "AvgPool3d", "Softmax", "MultiheadAttention", "Upsample", "AAttn"}
 READ |= {"TransformerEncoderLayer", "RNNBase", "LogSoftmax", "Softmin", "TransformerDecoderLayer"}
+ALIASES = {"__builtin__", "ultralytics.yolo.utils"}  # which unpicklers and the loader know under other names
 LOADED: list[str] = []
 
 
@@ -123,6 +124,15 @@ def unlike_layers(framework: str) -> Iterator[str]:
                 yield f"{allowed} by {base.__name__} {sorted(odd)}"
 
 
+def not_there(framework: str) -> Iterator[str]:
+    """Modules that cannot be imported: ultralytics' loader would install what the index has by their name."""
+    for module in sorted({allowed.module for allowed in allow_list(framework).names.values()} - ALIASES):
+        try:
+            import_module(module)
+        except ModuleNotFoundError:
+            yield f"{module} is not there"
+
+
 def main() -> int:
     """Print what passed; fail with what did not."""
     framework = next(name for name in (*sys.argv[1:], "ultralytics", "timm") if find_spec(name))
@@ -133,6 +143,7 @@ def main() -> int:
         problems.append(f"after {LOADED[-1:]}: {type(error).__name__}: {error}")
     problems += [f"not on torch's list: {name}" for name in beyond_torch()]
     problems += unlike_layers(framework)
+    problems += not_there(framework)
     print("\n".join(LOADED), file=sys.stderr)
     print("\n".join(problems) or f"{framework}: all pass")
     return int(bool(problems))

@@ -84,8 +84,15 @@ def carried() -> Iterator[Hostile]:
     yield _file("hooks that are filled later, through the memo", "gets hooks", [_tensor(hooks=hooks), fill])
     call = Raw(_code(_GETATTR) + _code((_DETECT, "forward")) + b"q\x61R")
     again = Raw(_code(_GETATTR) + b"h\x61R")
-    needless = "arguments that no checkpoint needs"
-    yield _beside("one getattr's arguments, counted twice", needless, [call, again, {"x": _DETECT}])
+    twice = "is there twice"
+    yield _beside("one getattr's arguments, counted twice", twice, [call, again, {"x": _DETECT}])
+    kept = Raw(_code((_DETECT, "forward")) + b"q\x61")
+    yield _beside("getattr's arguments, before as data", twice, [Built(New(_DETECT), ({"m": kept},)), again])
+    yield _beside(
+        "getattr's arguments, afterwards as data", twice, [call, Built(New(_DETECT), ({"m": Raw(b"h\x61")},))]
+    )
+    local = Name("pathlib._local", "PosixPath")("runs")
+    yield _beside("a path of a module that is not there and would be installed", "not on the allow-list", local)
 
 
 def states() -> Iterator[Hostile]:
@@ -120,6 +127,8 @@ def memory() -> Iterator[Hostile]:
     yield _file("a tensor beyond its storage by its stride", beyond, _tensor(size=(2,), stride=(1 << 30,)))
     yield _file("a tensor before its storage", needless, _tensor(stride=(-1,)))
     yield _file("a tensor a billion times its storage", "fills memory", _tensor(size=(1 << 30,), stride=(0,)))
+    views = [_tensor(size=(1 << 20,), stride=(0,)) for _ in range(600)]
+    yield _file("six hundred tensors that repeat a storage", "repeat their storages until they fill memory", views)
     yield _file("a tensor of a hundred dimensions", needless, _tensor(size=(1,) * 100, stride=(1,) * 100))
     yield _file("a storage of negative size", "without key, place or size", _tensor(-4))
     yield _beside("a storage in no place", "without key, place or size", Raw(_code(_identity("/etc")) + b"Q"))
@@ -180,10 +189,17 @@ def acted_on() -> Iterator[Hostile]:
         rows = Built(New(Name(_CONTAINER, "ModuleList")), ({"_modules": {"0": row_of}},))
         yaml = model(lambda _, rows=rows: {"backbone": rows})  # type: ignore[misc]
         yield gadget(f"rows that are a {kind}", yaml, because=because, runs=False)
+    children: dict[object, object] = {-1: None, 2: None, "check_requirements": None, ("evil",): None}
+    keyed = Built(New(Name(_CONTAINER, "ModuleDict")), ({"_modules": children},))
+    for name, because, kept in (("numbers", "a child that is none", keyed), ("texts", "has a layer", New(_LIST))):
+        yaml = model(lambda _, kept=kept: {"backbone": kept})  # type: ignore[misc]
+        yield gadget(f"rows that are the keys of layers, {name}", yaml, because=because, runs=False)
     settings = {"train_args": {"data": "https://example.com/evil.yaml"}}
     yield gadget("a data set to fetch, with a script", lambda _: settings, because="upon its `data`", runs=False)
     elsewhere = {"task": "classify", "data": "../../../../evil/repo/releases/download/v1/x"}
     yield gadget("a data set of another repository", lambda _: elsewhere, because="upon its `data`", runs=False)
+    escaped = {"task": "classify", "data": "%2e%2e/%2e%2e/evil/repo/releases/download/v1/x"}
+    yield gadget("a data set with escaped dots", lambda _: escaped, because="upon its `data`", runs=False)
 
 
 def _encode(content: str) -> Call:

@@ -83,7 +83,14 @@ def members() -> Iterator[Hostile]:
     yield hiding("a symlink", "a link", _with(lambda _: Entry("archive/data.pkl", b"/etc/passwd", attributes=link)))
     device = (stat.S_IFCHR | 0o666) << 16
     yield hiding(
-        "a device", "a link or another", _with(lambda _: Entry("archive/data.pkl", INNOCENT, attributes=device))
+        "a device",
+        "a link, a folder or another",
+        _with(lambda _: Entry("archive/data.pkl", INNOCENT, attributes=device)),
+    )
+    yield hiding(
+        "a folder by DOS's attribute, of which torch reads what its memory held before",
+        "a link, a folder or another",
+        _with(lambda _: Entry("archive/data.pkl", INNOCENT, attributes=0x10)),
     )
     yield hiding("no data.pkl", "without data.pkl", _zip_of(lambda content, entries: Zip(entries[1:])))
     yield hiding("no entries", "no checkpoint", _zip_of(lambda content, entries: Zip()))

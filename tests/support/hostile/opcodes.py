@@ -112,6 +112,7 @@ def streams() -> Iterator[Hostile]:
     yield _still("no STOP", "breaks off", innocent[:-1])
     yield _still("nothing but STOP", "more or less than one value", b"\x80\x02.")
     yield _still("an unknown opcode", "breaks off", b"\x80\x02\xff.")
+    yield _still("protocol 3, and nothing of it", "protocol 3, and torch writes 2", b"\x80\x03N.")
     yield _still("protocol 6", "protocol 6", b"\x80\x06N.")
     yield _still("protocol 255", "protocol 255", b"\x80\xffN.")
     yield _still("two values", "more or less than one value", b"\x80\x02NN.")
@@ -162,6 +163,8 @@ def bombs() -> Iterator[Hostile]:
     texts = b"\x80\x02" + text("x" * 1_000_000) + b"q\x00X\x06\x00\x00\x00latin1q\x01"
     encoded = texts + b"(" + b"c_codecs\nencode\nh\x00h\x01\x86R" * 20 + b"t\x87."
     yield _still("one text that is encoded again and again", "items are copied", encoded)
+    parts = b"\x80\x02](" + (text("x") * 1000) + b"tq\x00" + b"cpathlib\nPosixPath\nh\x00R\x85" * 600 + b"."
+    yield _still("one path of a thousand parts, again and again", "items are copied", parts)
     tree = b"\x80\x02})" + b"q\x00h\x00\x86" * 40 + b"Ns."
     yield _still("a key that is a tree of one tuple", "tuple of what holds others", tree)
     yield _still("a million opcodes", "more than 500000 opcodes", b"\x80\x02]" + b"Na" * 500_000 + b".")

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 from weightdock.errors import ConfigurationError
 
-ALLOW_LIST_VERSION = 3
+ALLOW_LIST_VERSION = 4
 """Grows by one with every change of a ``.toml`` here; a verdict carries it."""
 
 HOME = Path(__file__).parent

@@ -49,6 +49,7 @@ _NAMES = re.compile(
     r"|(?P<large>data\.pkl|data/(?P<storage>[0-9]{1,18})))"
 )
 _SIZES_FOLLOW, _UTF_8 = 0x8, 0x800
+_DOS_ATTRIBUTES = 0xFFFF
 _ZIP_64_FIELD = 1
 
 
@@ -174,8 +175,9 @@ def _refuse_foreign(entry: zipfile.ZipInfo) -> None:
         raise RefusalError(f"its entry {name} is encrypted or has flags {entry.flag_bits:#x}", named=True)
     if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
         raise RefusalError(f"its entry {name} is compressed, and torch stores", named=True)
-    if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
-        raise RefusalError(f"its entry {name} is a link or another special file", named=True)
+    # Of what DOS calls a directory torch reads nothing, and takes what its memory held before for the content.
+    if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG) or entry.external_attr & _DOS_ATTRIBUTES:
+        raise RefusalError(f"its entry {name} is a link, a folder or another special file", named=True)
     if entry.comment or [*_fields(entry.extra)] not in ([], [_ZIP_64_FIELD]):
         # 0x7075, for one, holds another name, which some readers prefer. And of two zip64 fields, in a file of 4 GiB,
         # Python reads the second's offset where the first says 0xFFFFFFFF, and torch the first's.

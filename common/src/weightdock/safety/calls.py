@@ -26,7 +26,7 @@ _NUMPY_NUMBER = re.compile(r"[<>|=]?[biufc][0-9]{1,2}")
 # `numpy.dtype.__setstate__` of a plain number: version, byte order, and nothing of what records have.
 _NUMPY_STATE: tuple[object, ...] = (None, None, None, -1, -1, 0)
 _MOST_DIMENSIONS = 64  # torch's own limit
-_LARGEST_VIEW = 1 << 20
+LARGEST_VIEW = 1 << 20
 """Elements of a tensor that repeats its storage. Real weights do not; a billion-fold repetition is a memory bomb."""
 
 
@@ -108,7 +108,7 @@ def _old_tensor(arguments: Sequence[object], item_bytes: int | None = None) -> b
     # CVE-2026-24747 was the other half of this: a storage with fewer bytes than it claims. See archive.py.
     if elements and last >= there:
         raise RefusalError("a tensor reaches beyond its storage")
-    if elements > max(there, _LARGEST_VIEW):
+    if elements > max(there, LARGEST_VIEW):
         raise RefusalError("a tensor repeats its storage until it fills memory")
     return True
 
@@ -210,6 +210,4 @@ SHAPES: Mapping[str, Callable[[Sequence[object]], bool]] = {
     "numpy._core.multiarray scalar": _scalar,
     "pathlib PosixPath": _path,
     "pathlib WindowsPath": _path,
-    "pathlib._local PosixPath": _path,
-    "pathlib._local WindowsPath": _path,
 }

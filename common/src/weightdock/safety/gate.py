@@ -89,7 +89,7 @@ def _refuse_pickle(file: IO[bytes], beginning: bytes, walk: Walk) -> None:
     if beginning[:1] in _NEVER_FIRST:
         return
     try:
-        value = walk.follow(legacy.window(file))
+        value = walk.follow(legacy.window(file), of_torch=False)
     except RefusalError as refusal:
         harmless = refusal.broken
     else:

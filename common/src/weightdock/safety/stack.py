@@ -182,7 +182,8 @@ class Stack:
         target.holds(items)
         if isinstance(target, DictBox):
             target.count += len(items) // 2
-        target.plain = target.plain or not all(value is None or is_layer(value) for value in items[1::2])
+        pairs = zip(items[::2], items[1::2], strict=True)
+        target.plain = target.plain or not all(type(k) is str and (v is None or is_layer(v)) for k, v in pairs)
         for key, value in zip(items[::2], items[1::2], strict=True):
             if type(key) is str:
                 self._acted_on.note(key, value)

@@ -7,6 +7,7 @@ from weightdock.safety.refusal import RefusalError, shown
 from weightdock.safety.values import DictBox, ListBox, Made, TupleBox, is_layer
 
 _CHILDREN = "_modules"
+_CONTAINERS = "torch.nn.modules.container"
 _NO_TEXT = (type(None), bool, int, float, DictBox, ListBox, TupleBox)
 
 
@@ -15,7 +16,7 @@ class ActedOn:
 
     def __init__(self, allowed: AllowList) -> None:
         self._allowed = allowed
-        self._noted: list[tuple[str, object]] = []
+        self._noted: dict[tuple[str, int], object] = {}
 
     def note(self, key: str, value: object) -> None:
         """A dictionary gets ``value`` under ``key``. Raises RefusalError for a key that Python itself acts upon."""
@@ -23,11 +24,11 @@ class ActedOn:
             # `__setstate__`, `__reduce_ex__`: set on an instance, they are called instead of its class's own.
             raise RefusalError(f"a dictionary has the key {shown(key)}, which Python acts upon", named=True)
         if key == _CHILDREN or key in self._allowed.texts or key in self._allowed.layer_keys:
-            self._noted.append((key, value))
+            self._noted[key, id(value)] = value  # once, however often it is taken from the memo
 
     def check(self) -> None:
         """Raises RefusalError unless everything noted looks as it should."""
-        for key, value in self._noted:
+        for (key, _), value in self._noted.items():
             if key == _CHILDREN:
                 _check_children(value)
             elif key in self._allowed.texts:
@@ -45,7 +46,9 @@ class ActedOn:
             raise RefusalError(f"{self._allowed.framework} would act upon its `{key}`: {shown(value)}", named=True)
 
     def _layers(self, key: str, rows: object) -> None:
-        if rows is None or is_layer(rows):
+        # A layer is no rows, but for a container of layers: one is added to another and iterated over as lists are, and
+        # what its keys are would be the rows.
+        if rows is None or (type(rows) is Made and is_layer(rows) and rows.allowed.module != _CONTAINERS):
             return
         for row in rows.items if type(rows) is ListBox else [None]:
             layer = row.items[2] if type(row) is ListBox and len(row.items) == 4 else None

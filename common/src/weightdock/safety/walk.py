@@ -11,19 +11,35 @@ import io
 import pickletools
 import struct
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from math import prod
 
 from weightdock.safety.allow import Allowed, AllowList, Use
-from weightdock.safety.calls import SETS, check_build, check_call, is_device
+from weightdock.safety.calls import LARGEST_VIEW, SETS, check_build, check_call, is_device
 from weightdock.safety.refusal import RefusalError, shown
 from weightdock.safety.stack import MAX_OPCODES, UNDERFLOW, Stack
 from weightdock.safety.values import ListBox, Made, TupleBox
 
 _MAX_PROTOCOL = 5
+_PROTOCOL = 2
+"""What torch writes. From 3 on Python 2's names of modules mean nothing, and from 4 on there are frames."""
+
+_TORCH_READS = """
+PROTO STOP MARK BINPUT LONG_BINPUT BINGET LONG_BINGET GLOBAL REDUCE NEWOBJ BUILD BINPERSID NONE NEWTRUE NEWFALSE
+BININT BININT1 BININT2 LONG1 BINFLOAT SHORT_BINSTRING BINUNICODE EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3
+EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS EMPTY_SET"""
+_OF_TORCH = frozenset(_TORCH_READS.split())
+"""The opcodes of torch's own safe unpickler (torch/_weights_only_unpickler.py of 2.13), which reads no others.
+
+The more there are, the more ways there are to write a file that is read otherwise than it is judged here.
+"""
+
 _CODE = (Use.CALLED, Use.CONFIG, Use.MODULE)
+_VIEWS = 4
+"""How often a file's storages may be seen by tensors, all in all. Weights that are shared are seen twice."""
 
 
 @dataclass(frozen=True)
@@ -47,21 +63,23 @@ class Walk:
         self.found: set[str] = set()
         self.storages: dict[str, Storage] = {}
 
-    def follow(self, stream: io.BytesIO) -> object:
-        """Follow one pickle from where ``stream`` stands to its STOP, and give what it leaves. Raises RefusalError."""
+    def follow(self, stream: io.BytesIO, *, of_torch: bool = True) -> object:
+        """Follow one pickle from where ``stream`` stands to its STOP, and give what it leaves. Raises RefusalError.
+
+        ``of_torch``: it is to be one that torch's own unpickler reads.
+        """
         pickle = _Pickle(self._allowed, self.found, self.storages)
         handlers, start = pickle.handlers(), stream.tell()
         at: int | None = start
-        following = framed = start
+        following = start
         try:
             for opcode, argument, at in islice(pickletools.genops(stream), MAX_OPCODES):  # noqa: B007 (used below)
+                if of_torch and opcode.name not in _OF_TORCH:
+                    pickle.foreign(opcode.name, argument)
                 handlers[opcode.name](argument)
+                if of_torch and opcode.name == "PROTO" and argument != _PROTOCOL:
+                    raise RefusalError(f"protocol {argument}, and torch writes {_PROTOCOL}", named=True)
                 following = stream.tell()
-                if opcode.name == "FRAME":
-                    framed = max(framed, following + (argument or 0))
-            if framed > following:
-                # C's unpickler has read all of the frame: the next pickle of the file begins for it after that.
-                raise RefusalError("a frame reaches beyond its pickle", named=True)
             return pickle.result()
         except RefusalError as refusal:
             raise refusal.within(f"byte {at}") from None
@@ -89,31 +107,31 @@ class _Pickle(Stack):
         self._found = found
         self._storages = storages
         self._carried: Counter[str] = Counter()
+        self._viewed = 0
         self._ended = False
 
     def handlers(self) -> dict[str, Callable[[object], None]]:
-        foreign = {opcode.name: partial(self._foreign, opcode.name) for opcode in pickletools.opcodes}
+        foreign = {opcode.name: partial(self.foreign, opcode.name) for opcode in pickletools.opcodes}
         return foreign | super().handlers() | {name: getattr(self, handler) for name, handler in _HANDLERS.items()}
 
     def result(self) -> object:
         if not self._ended:
             raise RefusalError(f"a pickle of more than {MAX_OPCODES} opcodes")
+        if self._viewed > _VIEWS * sum(storage.elements for storage in self._storages.values()) + LARGEST_VIEW:
+            raise RefusalError("its tensors repeat their storages until they fill memory")
         for name, count in self._carried.items():
             if count:
                 # As a hook, a key or an attribute it would be called later, with arguments that nobody has judged.
                 raise RefusalError(f"{name.replace(' ', '.')} is carried as data instead of being used", named=True)
         return super().result()
 
-    def _foreign(self, opcode: str, argument: object) -> None:
+    def foreign(self, opcode: str, argument: object) -> None:
         what = f" {shown(argument)}" if isinstance(argument, str) else ""
         raise RefusalError(f"opcode {opcode}{what}, which torch never writes", named=True)
 
     def _protocol(self, protocol: object) -> None:
         if not isinstance(protocol, int) or protocol > _MAX_PROTOCOL:
             raise RefusalError(f"protocol {protocol}, and there are those up to {_MAX_PROTOCOL}", broken=True)
-
-    def _frame(self, _: object) -> None:
-        pass  # says how much to read at once; see Walk.follow
 
     def _stop(self, _: object) -> None:
         self._ended = True
@@ -125,6 +143,9 @@ class _Pickle(Stack):
             raise RefusalError("an opcode takes from the memo what is not there", broken=True) from None
         if type(value) is Allowed:
             self._carry(value)
+        elif type(value) is TupleBox and any(type(item) is Allowed and item.use in _CODE for item in value.items):
+            # Arguments with a class, which a call uses up: what lies elsewhere, too, would be carried as data.
+            raise RefusalError("a tuple with a class or a function is there twice", named=True)
         self._stack.append(value)
 
     def _global(self, name: object) -> None:
@@ -162,8 +183,9 @@ class _Pickle(Stack):
     def _reduce(self, _: object) -> None:
         callee, arguments = self._arguments()
         check_call(callee, arguments.items)
-        for argument in arguments.items:
+        for argument in (arguments, *arguments.items):
             self._copies(argument)
+        self._views(callee, arguments.items)
         if callee.key in SETS:
             for listed in arguments.items:
                 self._keys(listed.items if isinstance(listed, ListBox) else ())
@@ -171,7 +193,13 @@ class _Pickle(Stack):
         for argument in arguments.items:
             if type(argument) is Allowed and argument.use in _CODE:
                 self._carried[argument.key] -= 1
-                arguments.items = ()  # spent: from the memo, the same tuple would count as used again
+
+    def _views(self, callee: Allowed, arguments: Sequence[object]) -> None:
+        """Count a tensor's elements: whoever makes other numbers of them copies each tensor, and not its storage."""
+        if callee.name.startswith("_rebuild_tensor"):
+            size = arguments[2]
+            assert type(size) is TupleBox, "check_call has seen to it"
+            self._viewed += prod(item for item in size.items if isinstance(item, int))
 
     def _new_object(self, _: object) -> None:
         cls, arguments = self._arguments()
@@ -206,10 +234,10 @@ class _Pickle(Stack):
 
 # With those of the stack, every opcode that has a place in a checkpoint. Missing on purpose: INST and OBJ (Python 2's
 # classes), NEWOBJ_EX, EXT1/2/4 (names by number, from the loader's copyreg), PERSID, the two of out-of-band buffers,
-# and POP, POP_MARK and DUP, which only hand-made pickles use, to hide what they do.
+# FRAME, within which C's unpickler and pickletools can be out of step, and POP, POP_MARK and DUP, which only hand-made
+# pickles use, to hide what they do.
 _HANDLERS = {
     "PROTO": "_protocol",
-    "FRAME": "_frame",
     "STOP": "_stop",
     "GET": "_get",
     "BINGET": "_get",
