@@ -40,7 +40,7 @@ DEMO := $(shell sed '/^\#/d' $(if $(filter upstream,$(ORIGIN)),docker/local/r2/*
 WEIGHTDOCK := cd .build && env -i PATH="$$PATH" WEIGHTDOCK_CACHE="$$WEIGHTDOCK_CACHE" $(DEMO) ../.venv/bin/weightdock
 LOCKING := env $(DEMO) docker compose $(R2_SETTINGS)
 # What a message names is the real store's.
-export ON_DEMO := On the demo: make … ON=demo, or $(DRIVER) $(strip $(DEMO_SETTINGS)) … $(DEMO_NETWORK)
+export ON_DEMO := On the demo (make demo starts it): make … ON=demo, or $(DRIVER) $(strip $(DEMO_SETTINGS)) … $(DEMO_NETWORK)
 HINT := || { code=$$?; echo "$$ON_DEMO" >&2; exit $$code; }
 endif
 
@@ -55,6 +55,7 @@ help: ## Show this
 .PHONY: demo
 demo: LAST_RUN := .build/demo-run.json
 demo: images ## All eight models: origin, uploaders, store, node; needs no account (ORIGIN=upstream: the real weights)
+	$(DRIVER) images >/dev/null
 	docker/local-stack up $(STAND_INS)
 	$(DRIVER) $(R2_SETTINGS) $(ORIGIN_SETTINGS) upload --network weightdock --save $(LAST_RUN)
 	$(DRIVER) $(R2_SETTINGS) bootstrap --network weightdock --cache weightdock-node-cache

@@ -42,7 +42,7 @@ class StandIn:
 
     def acquire(self, spec: ModelSpec, into: Path) -> AcquiredFile:
         """Write the file."""
-        content = pickle.dumps(spec.model.name * (_FILE_BYTES // len(spec.model.name)), protocol=0)
+        content = pickle.dumps(spec.model.name * (_FILE_BYTES // len(spec.model.name)), protocol=2)
         path = into / spec.file_name
         path.write_bytes(content)
         url = f"{self._endpoint}/timm/{spec.model.name}/resolve/main/model.safetensors"

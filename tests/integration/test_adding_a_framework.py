@@ -53,7 +53,7 @@ def release(tmp_path: Path) -> Iterator[str]:
     home = tmp_path / "github" / "example/shelf/releases/download/v1"
     home.mkdir(parents=True)
     for name in ("oak", "pine-large", "pine-small"):
-        (home / f"{name}.pt").write_bytes(pickle.dumps(f"a plank of {name}", protocol=0))
+        (home / f"{name}.pt").write_bytes(pickle.dumps(f"a plank of {name}", protocol=2))
     with serving(ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(tmp_path / "github")))) as url:
         yield url
 
@@ -102,7 +102,7 @@ def test_the_page_walked_through_gives_a_framework_that_is_locked_planned_upload
     for name in models:
         assert f"models/pretrained/shelf/{name}.pt" in ran[1].stdout
         assert (tmp_path / "node" / "shelf" / f"{name}.pt").read_bytes() == pickle.dumps(
-            f"a plank of {name}", protocol=0
+            f"a plank of {name}", protocol=2
         )
     assert [one.stdout.splitlines()[-1].partition(" · ")[0] for one in ran[1:]] == [
         "3 models: 3 would upload",

@@ -29,7 +29,7 @@ PATTERN = '\n[models."delta_*"]\ntask = "classify"\ndescription = "all deltas"\n
 
 def origin_gives(name: str) -> bytes:
     """What the toy's origin gives."""
-    return pickle.dumps(f"{name} ", protocol=0)
+    return pickle.dumps(f"{name} ", protocol=2)
 
 
 @dataclass(frozen=True)

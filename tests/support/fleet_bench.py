@@ -141,7 +141,7 @@ class _Toys(BaseHTTPRequestHandler):
     """Gives the file of any model: a pickled text that names it."""
 
     def do_GET(self) -> None:
-        content = pickle.dumps(f"{Path(self.path).stem} far", protocol=0)
+        content = pickle.dumps(f"{Path(self.path).stem} far", protocol=2)
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

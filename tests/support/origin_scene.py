@@ -43,4 +43,4 @@ def acquire(origin: OriginProcess, into: Path) -> Acquire:
 
 def pickled(text: str) -> bytes:
     """A text as the toy writes it."""
-    return pickle.dumps(text, protocol=0)
+    return pickle.dumps(text, protocol=2)

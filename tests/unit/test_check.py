@@ -121,7 +121,7 @@ def test_an_object_without_metadata_is_compared_by_size_and_the_report_says_so(f
     report = filled.check(ALPHA)
     assert rows(report) == [_verified("alpha", "size only")]
     assert [row.warning for row in report.results] == [
-        "it carries no digest of its own; `verify --deep` (make: DEEP=1) reads it"
+        "the object carries no digest of its own; `verify --deep` (make: DEEP=1) reads it"
     ]
     read = filled.check(ALPHA, deep=True)
     assert rows(read) == [_verified("alpha", "every byte")]

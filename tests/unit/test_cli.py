@@ -138,6 +138,10 @@ def test_an_unknown_name_is_refused_with_the_nearest_ones(
             ["resolve", "a/b", "--layout", "hub"],
             _misused("Option '--layout' requires 2 arguments.", "weightdock resolve"),
         ),
+        (
+            ["resolve", "a/b", "--layout", "hub", ""],
+            _misused("Invalid value for '--layout': DIR is empty: name a folder", "weightdock resolve"),
+        ),
         (["fetch", "timm"], _misused("Got unexpected extra argument (timm)", "weightdock fetch")),
         (
             ["--log-level", "loud", "fetch"],

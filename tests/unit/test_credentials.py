@@ -65,6 +65,13 @@ def test_an_empty_secret_file_counts_as_none(tmp_path: Path, dotenv: Path) -> No
     assert settings.load({"AWS_ACCESS_KEY_ID_FILE": str(path)}, dotenv).missing == variables.CREDENTIALS
 
 
+def test_the_example_s_endpoint_is_told_to_be_the_example_s(dotenv: Path) -> None:
+    dotenv.write_text((Path(__file__).parents[2] / ".env.example").read_text(encoding="utf-8"))
+    with pytest.raises(ConfigurationError) as refused:
+        settings.load({}, dotenv)
+    assert refused.value.cause == "it is still the example's: what stands in < > is to be yours"
+
+
 @pytest.mark.parametrize("name", [*variables.CREDENTIALS, *variables.OPTIONAL_CREDENTIALS])
 @pytest.mark.parametrize("value", ["one\ntwo", "one two", "one\ttwo", "schl\u00fcssel", "one\x7f"])
 @pytest.mark.parametrize("in_a_file", [False, True])
@@ -91,7 +98,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path, name: str) -> None:
     assert (
         refused.value.what
         == {
-            ".env": f"{path} cannot be read",
+            ".env": f"{path} cannot be read as docker compose reads it",
             "secret": "AWS_ACCESS_KEY_ID_FILE cannot be read",
         }[name]
     )

@@ -126,6 +126,16 @@ def test_somebody_else_s_line_is_none_of_our_business(tmp_path: Path, text: str)
 
 
 @pytest.mark.usefixtures("theirs")
+def test_what_the_environment_has_and_what_is_in_another_encoding_stops_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "file.env"
+    path.write_bytes("NAME=Jörg\nAWS_SECRET_ACCESS_KEY=a$b\nHF_ENDPOINT=https://e.example\n".encode("latin-1"))
+    found = env_file.read(path, {"AWS_SECRET_ACCESS_KEY": "wins"})
+    assert found == {"HF_ENDPOINT": "https://e.example"}
+    with pytest.raises(ConfigurationError):
+        env_file.read(path, {"AWS_SECRET_ACCESS_KEY": ""})
+
+
+@pytest.mark.usefixtures("theirs")
 @pytest.mark.parametrize(
     "text", ["AWS_ACCESS_KEY_ID=a$b\n", "aws access=x\n", 'A="\nAWS_ACCESS_KEY_ID=x\n', "B=b$\nHF_ENDPOINT=${B}\n"]
 )

@@ -67,7 +67,7 @@ def _refusal(report: RunReport) -> str:
 
 def _given(asset: str = "") -> bytes:
     """What the toy gives for ``alpha``."""
-    return pickle.dumps(f"alpha {asset}", protocol=0)
+    return pickle.dumps(f"alpha {asset}", protocol=2)
 
 
 GIVEN = _given()

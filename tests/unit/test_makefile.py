@@ -61,8 +61,8 @@ def test_after_a_failure_on_the_demo_it_is_said_how_a_message_s_command_means_it
 
 def test_what_is_said_after_a_failure_on_the_demo_can_be_run_there() -> None:
     assert probed("ON_DEMO", "ON=demo") == (
-        "On the demo: make … ON=demo, or .venv/bin/weightdock-driver --env-file docker/local/r2/settings.env "
-        "--env-file docker/local/origin/settings.env … --network weightdock"
+        "On the demo (make demo starts it): make … ON=demo, or .venv/bin/weightdock-driver "
+        "--env-file docker/local/r2/settings.env --env-file docker/local/origin/settings.env … --network weightdock"
     )
 
 

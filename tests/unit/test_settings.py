@@ -96,6 +96,7 @@ def test_a_setting_that_means_nothing_is_refused_with_one_that_does(
         ("WEIGHTDOCK_LICENSE_DENY", "; is it WEIGHTDOCK_LICENCE_DENY?"),
         ("WEIGHTDOCK_BUCKT", "; is it WEIGHTDOCK_BUCKET?"),
         ("WEIGHTDOCK_X", ""),
+        ("AWS_SECRET_ACCES_KEY", "; is it AWS_SECRET_ACCESS_KEY?"),
     ],
 )
 @pytest.mark.parametrize("in_dotenv", [False, True])
@@ -104,7 +105,10 @@ def test_a_setting_that_nobody_reads_is_warned_of(
 ) -> None:
     if in_dotenv:
         dotenv.write_text(f"{name}=agpl-*\n")
-    settings.load({"WEIGHTDOCK_CACHE": "/here", "WEIGHT": "1"} | ({} if in_dotenv else {name: "agpl-*"}), dotenv)
+    settings.load(
+        {"WEIGHTDOCK_CACHE": "/here", "WEIGHT": "1", "AWS_REGION": "auto"} | ({} if in_dotenv else {name: "agpl-*"}),
+        dotenv,
+    )
     assert caplog.messages == [f"warning: {name} is no setting, and nobody reads it{hint}"]
 
 

@@ -22,6 +22,7 @@ _VARIABLE = re.compile(
     r"\$(?:(?P<dollar>\$)|(?P<bare>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)(?:(?P<kind>:?-)(?P<default>[^${}]*))?\})"
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_NOT_UTF_8 = re.compile("[\udc80-\udcff]")
 _LONE_RETURN = re.compile(r"\r(?!\n)")  # ends a line for dotenv alone
 _ODD_SPACE = re.compile(r"[^\S \t\r\n]")  # dotenv takes it off a value's end
 _VALUE = re.compile(r"[^=]*=\s*(.*)", re.DOTALL)
@@ -34,11 +35,9 @@ _DOUBTFUL_COMMENT = re.compile(r"[^=]*=[ \t]+#|[^\n]*\t#")
 def read(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """The variables of the file; ``environ`` wins where one refers to another. Raises ConfigurationError."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")  # with the line ends that it has
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"{path} cannot be read", cause=str(error), next="make it a readable UTF-8 file"
-        ) from error
+        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")  # with the line ends that it has
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read", cause=str(error), next="make it a readable file") from error
     found: dict[str, str] = {}
     for name, value in _values(path, text, environ, found):
         found[name] = value
@@ -53,8 +52,9 @@ def readable_by_others(path: Path) -> bool:
 def _values(path: Path, text: str, environ: Mapping[str, str], above: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for binding in parse_stream(StringIO(text)):
         if misread := _misread(binding, environ, above):
-            # A quote that is not closed may be about to take in what follows.
-            if _OURS.search(text if binding.error else binding.original.string):
+            # What the environment has is not asked of it. A quote that is not closed may take in what follows.
+            known = bool(binding.key and environ.get(binding.key))
+            if not known and _OURS.search(text if binding.error else binding.original.string):
                 raise _unreadable(path, binding.original.line, misread)
             continue
         if binding.key is None or binding.value is None:
@@ -86,6 +86,8 @@ def _misfilled(binding: Binding, environ: Mapping[str, str], above: Mapping[str,
 
 def _misformed(binding: Binding) -> str:
     text = binding.original.string
+    if _NOT_UTF_8.search(text):
+        return "it is not UTF-8"
     if binding.error or "\0" in text:
         return "it is no NAME=value, or a quote is not closed"
     if _LONE_RETURN.search(text):

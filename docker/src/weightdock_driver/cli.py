@@ -123,7 +123,7 @@ def bootstrap(
 @options.build
 def list_images(sizes: bool, tag: str) -> int:
     """List the images that the driver runs."""
-    ours = images.registry(catalogue.frameworks())
+    ours = images.registry(catalogue.by_framework(catalogue.select()))  # which says what is wrong in a models.toml
     if not sizes:
         click.echo("\n".join(image.tagged(tag) for image in ours))
         return ExitCode.DONE

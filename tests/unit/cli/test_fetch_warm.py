@@ -35,12 +35,15 @@ def _fetch(cache: Cache, cap: int, *arguments: str, **more: str) -> Ran:
 def test_what_is_not_asked_for_goes(cache: Cache) -> None:
     ran = _fetch(cache, SIZE, "--model", "yolo11n")
     assert ran.code == 0, ran.stderr
+    assert "removed timm/convnext_tiny.pth, 0.0 MB, from the cache: WEIGHTDOCK_CACHE_BYTES\n" in ran.stderr
     assert files(cache.root) == {"ultralytics/yolo11n.pt", ".receipts/ultralytics/yolo11n.pt.json"}
 
 
 def test_what_is_asked_for_stays_though_it_is_more(cache: Cache) -> None:
     before = files(cache.root)
-    assert _fetch(cache, SIZE, "--model", "yolo11n", "--model", "convnext_tiny").code == 0
+    ran = _fetch(cache, SIZE, "--model", "yolo11n", "--model", "convnext_tiny")
+    assert ran.code == 0
+    assert "warning: the cache is 0.0 MB over WEIGHTDOCK_CACHE_BYTES: what was asked for stays\n" in ran.stderr
     assert files(cache.root) == before
 
 
@@ -60,3 +63,4 @@ def test_deep_reads_every_file_where_nobody_may_be_asked(cache: Cache) -> None:
     ran = _fetch(cache, 2 * SIZE, *models, "--deep", "--json", WEIGHTDOCK_OFFLINE="1")
     outcomes = {row["model"]: row["outcome"] for row in json.loads(ran.stdout)["results"]}
     assert (ran.code, outcomes) == (5, {"timm/convnext_tiny": "failed", "ultralytics/yolo11n": "in the cache"})
+    assert _fetch(cache, 2 * SIZE, *models, WEIGHTDOCK_OFFLINE="1").code == 5, "what was found is not forgotten"

@@ -75,21 +75,27 @@ class Cache:
     ) -> VerifiedFile | None:
         """Read the file that is there; when it has this digest, write it a new receipt.
 
-        For a file that was copied or touched, or whose receipt was lost. None when it is something else, or gone.
-        ``go_on`` is called meanwhile, and may raise.
+        For a file that was copied or touched, or whose receipt was lost. None when it is something else, or gone; a
+        receipt that says otherwise of what was read is not believed any more. ``go_on`` is called meanwhile, and may
+        raise.
         """
         path = self.path(model, extension)
         try:
             before = identity_of(path.stat())
-            if sha256_of(path, go_on) != sha256 or identity_of(path.stat()) != before:
+            found = sha256_of(path, go_on)
+            if identity_of(path.stat()) != before:
+                return None
+            if found != sha256:
+                if found != self.was(model, extension):
+                    self.receipt(path).unlink(missing_ok=True)
                 return None
         except OSError:
             return None
         known = self.find(model, extension)
-        found = VerifiedFile(model, path, before[0], sha256, known.provenance if known else None, identity=before)
+        adopted = VerifiedFile(model, path, before[0], sha256, known.provenance if known else None, identity=before)
         with suppress(OSError):  # a cache that cannot be written is read again
-            self._certify(found, before)
-        return found
+            self._certify(adopted, before)
+        return adopted
 
     @contextmanager
     def partial(self, model: ModelId) -> Iterator[Path]:

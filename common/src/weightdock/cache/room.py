@@ -8,6 +8,7 @@ Linux such a reader keeps an open file even so, and is at worst made to fetch it
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +20,8 @@ from weightdock.cache import Cache
 from weightdock.cache.locks import exclusive, leased, remove
 from weightdock.errors import DiskError
 from weightdock.events import megabytes
+
+_log = logging.getLogger("weightdock")
 
 _SPARE_BYTES = 64 * 1024 * 1024
 """Of a disk, left to everybody else."""
@@ -84,6 +87,10 @@ class Room:
                 cause=f"of {megabytes(cap_bytes)} it lacks {megabytes(over)}; what is used, pinned or asked for stays",
                 next="raise WEIGHTDOCK_CACHE_BYTES, or ask for fewer models",
             )
+        if over > 0:
+            _log.warning(
+                "warning: the cache is %s over WEIGHTDOCK_CACHE_BYTES: what was asked for stays", megabytes(over)
+            )
         return chosen
 
     def _evict(self, chosen: Sequence[_Kept]) -> None:
@@ -93,6 +100,8 @@ class Room:
             with suppress(OSError):
                 if remove(one.path) and not one.path.exists():
                     self.cache.receipt(one.path).unlink()
+                    gone = one.path.relative_to(self.cache.root), megabytes(one.size_bytes)
+                    _log.warning("removed %s, %s, from the cache: WEIGHTDOCK_CACHE_BYTES", *gone)
 
     def _kept(self) -> Sequence[_Kept]:
         found = []

@@ -80,6 +80,15 @@ def fetch(
     options.end(report, as_data)
 
 
+def _not_empty(
+    _context: click.Context, _option: click.Parameter, value: tuple[str, str] | None
+) -> tuple[str, str] | None:
+    """A shell's variable that is not set must not mean this folder."""
+    if value and not value[1]:
+        raise click.BadParameter("DIR is empty: name a folder")
+    return value
+
+
 @click.command(
     epilog=options.examples(
         "resolve timm/convnext_tiny",
@@ -91,12 +100,13 @@ def fetch(
 @click.option(
     "--layout",
     nargs=2,
-    type=(click.Choice(["ultralytics", "hub"]), click.Path(file_okay=False, path_type=Path)),
+    type=(click.Choice(["ultralytics", "hub"]), click.Path(file_okay=False)),
+    callback=_not_empty,
     metavar="ultralytics|hub DIR",
     help="Link the file into DIR, as ultralytics or torch.hub keeps it there, and write that path. "
     "Another file of that name is left alone, exit 2.",
 )
-def resolve(model: str, layout: tuple[str, Path] | None) -> None:
+def resolve(model: str, layout: tuple[str, str] | None) -> None:
     """Write the path of one model's verified file on stdout, fetching it first where it is missing.
 
     Looks in the cache, in R2, and with WEIGHTDOCK_ORIGIN=allow at the origin. WEIGHTDOCK_OFFLINE=1: in the cache only.
@@ -109,7 +119,7 @@ def resolve(model: str, layout: tuple[str, Path] | None) -> None:
         from weightdock.node.layout import Layout, place
 
         (spec,) = catalogue.select([str(file.model)], [file.model.framework])
-        path = place(file, Layout(layout[0]), layout[1], spec)
+        path = place(file, Layout(layout[0]), Path(layout[1]), spec)
     click.echo(os.fsencode(path))  # whatever stdout's encoding is
 
 

@@ -25,6 +25,7 @@ _NAMES = {
     *(f"WEIGHTDOCK_{name}" for name in ("REVISION", "SOURCE", "VERSION")),
 }
 
+_EXAMPLE = "<account id>"  # of .env.example
 _KEY = re.compile(r"[!-~]*")  # what a header takes
 
 
@@ -48,11 +49,16 @@ class Variables:
     def warn_of_misspelt(self) -> None:
         """A policy or a cap that nobody reads would be thought to hold."""
         ours = {*self._environ, *self._dotenv}
-        for name in sorted(name for name in ours if name.startswith("WEIGHTDOCK_") and name not in _NAMES):
+        unset = [name for name in CREDENTIALS if not self.plain(name) and not self.plain(f"{name}_FILE")]
+        foreign = [name for name in ours if unset and name.startswith("AWS_") and not name.endswith("_FILE")]
+        for name in sorted([*(n for n in ours if n.startswith("WEIGHTDOCK_") and n not in _NAMES), *foreign]):
             import logging
             from difflib import get_close_matches
 
-            close = get_close_matches(name, _NAMES, n=1, cutoff=0.85)
+            known = name.startswith("AWS_")
+            close = get_close_matches(name, unset if known else _NAMES, n=1, cutoff=0.85)
+            if (known and not close) or name in close:
+                continue
             hint = f"; is it {close[0]}?" if close else ""
             logging.getLogger("weightdock").warning("warning: %s is no setting, and nobody reads it%s", name, hint)
 
@@ -80,7 +86,9 @@ class Variables:
             where = f"{name}_FILE" if path else name
             raise ConfigurationError(
                 f"{where} cannot be used",
-                cause="there is a space, a line break or another character in it that no key has",
+                cause="it is still the example's: what stands in < > is to be yours"
+                if _EXAMPLE in value
+                else "there is a space, a line break or another character in it that no key has",
                 next=f"write {name} anew, as one word",
             )
         return value

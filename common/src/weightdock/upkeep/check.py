@@ -69,7 +69,7 @@ class Check:
             return ModelResult(spec.model, key, Outcome.FAILED, seconds=seconds, error=error)
         self.observe(Event(spec.model, Stage.VERIFY, State.DONE, entry.size_bytes, entry.size_bytes))
         seconds = time.monotonic() - started
-        unread = "it carries no digest of its own; `verify --deep` (make: DEEP=1) reads it"
+        unread = "the object carries no digest of its own; `verify --deep` (make: DEEP=1) reads it"
         warning = unread if how == _SIZE_ONLY else ""
         return ModelResult(
             spec.model, key, Outcome.VERIFIED, entry.size_bytes, entry.sha256, how, seconds, warning=warning

@@ -68,7 +68,7 @@ class Toy:
     def acquire(self, spec: ModelSpec, into: Path) -> AcquiredFile:
         """Write the file, unless the asset says otherwise."""
         path = into / spec.file_name
-        path.write_bytes(pickle.dumps(f"{spec.model.name} {spec.asset}", protocol=0))
+        path.write_bytes(pickle.dumps(f"{spec.model.name} {spec.asset}", protocol=2))
         self._behave(spec.asset, into)
         if spec.asset == "far":
             with urlopen(f"{endpoint(self._settings)}/{spec.file_name}", timeout=60) as answer:
@@ -96,7 +96,7 @@ class Toy:
 
     def load(self, spec: ModelSpec, path: Path) -> None:
         """Any file that names its model is a model."""
-        if not path.read_bytes().startswith(f"V{spec.model.name}".encode()):  # V: a text, in protocol 0
+        if not path.read_bytes()[7:].startswith(spec.model.name.encode()):  # of a text, in protocol 2
             raise IntegrityError(f"{spec.model} does not load", cause="it names another", next="run again")
 
     def lock(self, spec: ModelSpec, into: Path) -> Locked:
