@@ -48,17 +48,18 @@ class Variables:
 
     def warn_of_misspelt(self) -> None:
         """A policy or a cap that nobody reads would be thought to hold."""
-        ours = {*self._environ, *self._dotenv}
+        given = {*self._environ, *self._dotenv}
         unset = [name for name in CREDENTIALS if not self.plain(name) and not self.plain(f"{name}_FILE")]
-        foreign = [name for name in ours if unset and name.startswith("AWS_") and not name.endswith("_FILE")]
-        for name in sorted([*(n for n in ours if n.startswith("WEIGHTDOCK_") and n not in _NAMES), *foreign]):
+        for name in sorted(given):
+            is_aws = bool(unset) and name.startswith("AWS_") and name not in (*CREDENTIALS, *OPTIONAL_CREDENTIALS)
+            if not is_aws and (not name.startswith("WEIGHTDOCK_") or name in _NAMES):
+                continue
             import logging
             from difflib import get_close_matches
 
-            known = name.startswith("AWS_")
-            close = get_close_matches(name, unset if known else _NAMES, n=1, cutoff=0.85)
-            if (known and not close) or name in close:
-                continue
+            close = get_close_matches(name, unset if is_aws else _NAMES, n=1, cutoff=0.85)
+            if is_aws and (not close or name == f"{close[0]}_FILE"):
+                continue  # another program's: AWS has many
             hint = f"; is it {close[0]}?" if close else ""
             logging.getLogger("weightdock").warning("warning: %s is no setting, and nobody reads it%s", name, hint)
 
