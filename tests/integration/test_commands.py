@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import sys
 from pathlib import Path
 
@@ -115,8 +116,8 @@ def test_a_third_framework_is_one_module_and_one_catalogue(journey: Journey) -> 
     stored = journey.stored()
     document = json.loads(stored.pop("models/pretrained/toy/manifest.json"))
     assert stored == {
-        "models/pretrained/toy/alpha.bin": b"Valpha \np0\n.",
-        "models/pretrained/toy/beta.bin": b"Vbeta chatty\np0\n.",
+        "models/pretrained/toy/alpha.bin": pickle.dumps("alpha ", 2),
+        "models/pretrained/toy/beta.bin": pickle.dumps("beta chatty", 2),
     }
     assert {name: entry["key"] for name, entry in document["models"].items()} == {
         "alpha": "models/pretrained/toy/alpha.bin",
@@ -128,8 +129,8 @@ def test_a_third_framework_is_one_module_and_one_catalogue(journey: Journey) -> 
     assert _outcomes(fetched) == dict.fromkeys(("toy/alpha", "toy/beta"), ("fetched", "R2 ← toys.example"))
     node = journey.folder / "node" / "toy"
     assert {path.name: path.read_bytes() for path in node.iterdir()} == {
-        "alpha.bin": b"Valpha \np0\n.",
-        "beta.bin": b"Vbeta chatty\np0\n.",
+        "alpha.bin": pickle.dumps("alpha ", 2),
+        "beta.bin": pickle.dumps("beta chatty", 2),
     }
 
 

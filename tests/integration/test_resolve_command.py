@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ def read_only(behind_r2: Server) -> Iterator[Bench]:
         yield Bench.of(double, behind_r2)
 
 
-BETA = b"Vbeta chatty\np0\n."
+BETA = pickle.dumps("beta chatty", 2)
 
 
 def test_resolve_writes_the_path_on_stdout_and_nothing_else(node: Node, toy_package: Path) -> None:
