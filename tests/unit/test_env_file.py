@@ -129,10 +129,12 @@ def test_somebody_else_s_line_is_none_of_our_business(tmp_path: Path, text: str)
 def test_what_the_environment_has_and_what_is_in_another_encoding_stops_nobody(tmp_path: Path) -> None:
     path = tmp_path / "file.env"
     path.write_bytes("NAME=Jörg\nAWS_SECRET_ACCESS_KEY=a$b\nHF_ENDPOINT=https://e.example\n".encode("latin-1"))
-    found = env_file.read(path, {"AWS_SECRET_ACCESS_KEY": "wins"})
+    found = env_file.read(path, {"AWS_SECRET_ACCESS_KEY": "wins"}, below=True)
     assert found == {"HF_ENDPOINT": "https://e.example"}
-    with pytest.raises(ConfigurationError):
-        env_file.read(path, {"AWS_SECRET_ACCESS_KEY": ""})
+    assert Variables({"AWS_SECRET_ACCESS_KEY": "wins"}, path).secret("AWS_SECRET_ACCESS_KEY") == "wins"
+    for value, below in (("", True), ("of an earlier file, over which this one goes", False)):
+        with pytest.raises(ConfigurationError):
+            env_file.read(path, {"AWS_SECRET_ACCESS_KEY": value}, below=below)
 
 
 @pytest.mark.usefixtures("theirs")

@@ -32,14 +32,17 @@ _OURS = re.compile("AWS|WEIGHTDOCK|HF_ENDPOINT|PROXY|CA_BUNDLE|SSL_CERT", re.IGN
 _DOUBTFUL_COMMENT = re.compile(r"[^=]*=[ \t]+#|[^\n]*\t#")
 
 
-def read(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables of the file; ``environ`` wins where one refers to another. Raises ConfigurationError."""
+def read(path: Path, environ: Mapping[str, str], *, below: bool = False) -> dict[str, str]:
+    """The variables of the file; ``environ`` wins where one refers to another. Raises ConfigurationError.
+
+    ``below``: what ``environ`` has is not asked of the file, so a line that cannot be read does not matter there.
+    """
     try:
         text = path.read_bytes().decode("utf-8-sig", "surrogateescape")  # with the line ends that it has
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read", cause=str(error), next="make it a readable file") from error
     found: dict[str, str] = {}
-    for name, value in _values(path, text, environ, found):
+    for name, value in _values(path, text, environ, found, environ if below else {}):
         found[name] = value
     return found
 
@@ -49,12 +52,13 @@ def readable_by_others(path: Path) -> bool:
     return os.name == "posix" and bool(path.stat().st_mode & 0o044)
 
 
-def _values(path: Path, text: str, environ: Mapping[str, str], above: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _values(
+    path: Path, text: str, environ: Mapping[str, str], above: Mapping[str, str], unasked: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
     for binding in parse_stream(StringIO(text)):
         if misread := _misread(binding, environ, above):
-            # What the environment has is not asked of it. A quote that is not closed may take in what follows.
-            known = bool(binding.key and environ.get(binding.key))
-            if not known and _OURS.search(text if binding.error else binding.original.string):
+            # A quote that is not closed may take in what follows.
+            if not unasked.get(binding.key or "") and _OURS.search(text if binding.error else binding.original.string):
                 raise _unreadable(path, binding.original.line, misread)
             continue
         if binding.key is None or binding.value is None:

@@ -93,3 +93,11 @@ def test_a_file_that_others_may_read_is_warned_of_once(
     assert [record.message for record in caplog.records] == [
         "warning: .env holds credentials and others may read it: chmod 600 .env"
     ]
+
+
+def test_what_a_later_file_says_wrongly_is_not_left_to_an_earlier_one(tmp_path: Path) -> None:
+    files = [tmp_path / "earlier.env", tmp_path / "later.env"]
+    files[0].write_text("WEIGHTDOCK_BUCKET=earlier\n")
+    files[1].write_text("WEIGHTDOCK_BUCKET=lat$er\n")
+    with pytest.raises(ConfigurationError, match="cannot be read as docker compose reads it"):
+        env_files.load(files)

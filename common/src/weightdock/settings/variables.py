@@ -39,7 +39,7 @@ class Variables:
             return
         from weightdock import env_file  # 8 ms, for whoever has such a file
 
-        self._dotenv = env_file.read(dotenv, environ)
+        self._dotenv = env_file.read(dotenv, environ, below=True)
         if any(self._dotenv.get(name) for name in CREDENTIALS) and env_file.readable_by_others(dotenv):
             import logging
 
